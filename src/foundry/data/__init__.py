@@ -1,0 +1,1 @@
+"""corpus → filter → tokenize → pack → stream. May not: know a model."""

@@ -1,0 +1,39 @@
+"""Slot `model.position`: how a token knows where it stands. May not: use anything but positions."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Annotated
+
+from pydantic import SerializeAsAny
+from torch import Tensor, nn
+
+from foundry.core.slot import PartConfig, Slot
+
+
+class Position(nn.Module, ABC):
+    """Three places where a position can enter; a kind uses those it needs. `offset` is the first token's position."""
+
+    @abstractmethod
+    def embed(self, x: Tensor, offset: int) -> Tensor:
+        """Residual stream x [P?, B, T, D] with positions added."""
+
+    @abstractmethod
+    def rotate(self, x: Tensor, offset: int) -> Tensor:
+        """Queries or keys x [P?, B, H, T, E] with positions rotated in."""
+
+    @abstractmethod
+    def bias(self, queries: int, keys: int, device: object) -> Tensor | None:
+        """What is added to the scores, [H, queries, keys], the last query being the last key; None for nothing."""
+
+
+class PositionConfig(PartConfig, ABC):
+    """Builds one module for the whole model."""
+
+    @abstractmethod
+    def build(self, width: int, heads: int, head_dim: int, context: int) -> Position:
+        """Raises ValueError when the sizes don't fit."""
+
+
+SLOT = Slot("position", "model.position")
+PositionField = Annotated[SerializeAsAny[PositionConfig], SLOT.field()]

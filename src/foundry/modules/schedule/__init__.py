@@ -1,0 +1,30 @@
+"""Slot `train.schedule`: the learning rate's course, as a share of its peak. May not: depend on anything but the step."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Annotated
+
+from pydantic import Field, SerializeAsAny
+
+from foundry.core.slot import PartConfig, Slot
+
+
+class ScheduleConfig(PartConfig, ABC):
+    """Written in shares of the run, so that a shorter budget gives the same schedule rescaled."""
+
+    warmup: float = Field(0.05, ge=0, lt=1)
+    """Share of all steps in which the rate rises linearly from 0 to its peak."""
+
+    @abstractmethod
+    def share(self, step: int, steps: int) -> float:
+        """The multiplier of the peak at `step` of `steps` (0 ≤ step < steps), between 0 and 1."""
+
+    def warmup_share(self, step: int, steps: int) -> float | None:
+        """The multiplier while warming up, None afterwards."""
+        warmup_steps = round(self.warmup * steps)
+        return (step + 1) / (warmup_steps + 1) if step < warmup_steps else None
+
+
+SLOT = Slot("schedule", "train.schedule")
+Schedule = Annotated[SerializeAsAny[ScheduleConfig], SLOT.field()]

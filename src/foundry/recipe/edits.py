@@ -1,0 +1,81 @@
+"""Edits: a change of a recipe as data, (path, old, new): printable, invertible, stackable."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from foundry.core.errors import RequestError
+from foundry.recipe.recipe import Recipe, get_path
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Set `path` (dotted) from `old` to `new`; `by` is the mutation that claims it."""
+
+    path: str
+    old: Any
+    new: Any
+    by: str = ""
+
+    def inverse(self) -> Edit:
+        return Edit(self.path, self.new, self.old, self.by)
+
+    def __str__(self) -> str:
+        return f"{self.path}: {_short(self.old)} → {_short(self.new)}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {"path": self.path, "old": self.old, "new": self.new}
+
+
+def overlap(a: str, b: str) -> bool:
+    """Whether one path is the other or lies inside it."""
+    return a == b or a.startswith(b + ".") or b.startswith(a + ".")
+
+
+def apply(recipe: Recipe, edits: Iterable[Edit], name: str | None = None) -> Recipe:
+    """The recipe with all edits made, validated again. Raises RequestError for a claim that two make, a stale `old`,
+    or a result that isn't a recipe; then nothing has changed."""
+    edits = list(edits)
+    for i, edit in enumerate(edits):
+        for other in edits[:i]:
+            if overlap(edit.path, other.path):
+                raise RequestError(
+                    "mutate.conflict",
+                    edit.path,
+                    f"'{other.by}' and '{edit.by}' both claim {edit.path if len(edit.path) < len(other.path) else other.path}",
+                    hint="drop one of them",
+                )
+    values = copy.deepcopy(recipe.to_dict())
+    for edit in edits:
+        parent, _, key = edit.path.rpartition(".")
+        holder = get_path(values, parent) if parent else values
+        if not isinstance(holder, dict) or holder.get(key) != edit.old:
+            raise RequestError("mutate.stale", edit.path, f"expected {_short(edit.old)}", got=str(holder)[:60])
+        holder[key] = copy.deepcopy(edit.new)
+    if name is not None:
+        values["name"] = name
+    return Recipe.from_dict(values)
+
+
+def diff(a: dict[str, Any], b: dict[str, Any], prefix: str = "") -> list[Edit]:
+    """The edits that turn plain recipe `a` into `b`, the name left out; a part of another kind is one edit."""
+    edits: list[Edit] = []
+    for key in sorted(a.keys() | b.keys()):
+        path = f"{prefix}.{key}" if prefix else key
+        old, new = a.get(key), b.get(key)
+        if path == "name" or (old == new and type(old) is type(new)):
+            continue
+        if isinstance(old, dict) and isinstance(new, dict) and old.get("kind") == new.get("kind"):
+            edits += diff(old, new, path)
+        else:
+            edits.append(Edit(path, old, new))
+    return edits
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k}: {_short(v)}" for k, v in value.items()) + "}"
+    return str(value)

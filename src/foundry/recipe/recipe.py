@@ -1,0 +1,113 @@
+"""The recipe: immutable, validated, with a fingerprint; one YAML file. May not: say where or when it runs."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from foundry.core import yaml_io
+from foundry.core.errors import FoundryError, RequestError
+from foundry.core.fingerprint import fingerprint
+from foundry.core.section import Section, validate
+from foundry.core.slot import Slot
+from foundry.data.config import DataConfig
+from foundry.data.tokenizer import SLOT as TOKENIZER
+from foundry.model import ModelConfig
+from foundry.modules import activation, attention, loss, norm, optimizer, position, schedule
+from foundry.train.config import TrainConfig
+
+SLOTS: tuple[Slot, ...] = (
+    attention.SLOT,
+    norm.SLOT,
+    activation.SLOT,
+    position.SLOT,
+    loss.SLOT,
+    optimizer.SLOT,
+    schedule.SLOT,
+    TOKENIZER,
+)
+
+
+class Budget(Section):
+    """What a run may use; a comparison in another currency converts it."""
+
+    tokens: int = Field(ge=1)
+
+
+class Recipe(Section):
+    name: str = Field("", max_length=200)
+    """A label for people; no part of the identity."""
+    model: ModelConfig
+    data: DataConfig
+    train: TrainConfig
+    budget: Budget
+
+    @model_validator(mode="after")
+    def _budget_buys_a_step(self) -> Self:
+        if self.budget.tokens < self.step_tokens:
+            raise ValueError(
+                f"budget.tokens {self.budget.tokens} is less than one step of {self.step_tokens} tokens "
+                "(train.batch_size × model.context)"
+            )
+        return self
+
+    @property
+    def step_tokens(self) -> int:
+        return self.train.batch_size * self.model.context
+
+    def steps(self, budget_tokens: int | None = None) -> int:
+        """Whole steps that a budget of tokens (the recipe's own by default) buys; at least one."""
+        return max(1, (budget_tokens or self.budget.tokens) // self.step_tokens)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, every default written out."""
+        return self.model_dump(mode="json")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """32 hex digits; the name has no part in it, the source of workspace parts does."""
+        content = {key: value for key, value in self.to_dict().items() if key != "name"}
+        return fingerprint({"recipe": content, "sources": self.sources()})
+
+    def sources(self) -> dict[str, str]:
+        """Path → source hash, of each part that lives in the workspace."""
+        parts = {slot.at: (slot, get_path(self.to_dict(), f"{slot.at}.kind")) for slot in SLOTS}
+        hashes = {at: slot.source_hash(kind) for at, (slot, kind) in parts.items()}
+        return {at: value for at, value in hashes.items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, value: Any, at: str = "") -> Self:
+        """A recipe from plain data. Raises RequestError with the path of the first thing that is wrong."""
+        return validate(cls, value, at)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """A recipe from a YAML file. Raises RequestError that names the file and the path in it."""
+        path = Path(path)
+        values = yaml_io.load(path)
+        values.setdefault("name", path.stem)
+        try:
+            return cls.from_dict(values)
+        except FoundryError as error:
+            error.message = f"{error.message} [in {path}]" if str(path) not in error.message else error.message
+            raise
+
+    def save(self, path: Path, like: str = "", header: str = "") -> None:
+        """Write atomically, with the comments and order of the YAML text `like`."""
+        yaml_io.save(path, self.to_dict(), like, header)
+
+
+def get_path(values: dict[str, Any], path: str) -> Any:
+    """The value at a dotted path. Raises RequestError with the nearest key."""
+    here: Any = values
+    walked: list[str] = []
+    for key in path.split("."):
+        walked.append(key)
+        if not isinstance(here, dict) or key not in here:
+            choices = sorted(here) if isinstance(here, dict) else ()
+            raise RequestError("recipe.no_path", ".".join(walked), f"no '{key}' here", got=key, choices=choices)
+        here = here[key]
+    return here
