@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,14 +32,15 @@ class FoundryError(Exception):
         self.hint = hint or nearest(got, self.choices)
 
     def __str__(self) -> str:
-        where = f"{self.path}: " if self.path else ""
-        text = f"[{self.code}] {where}{self.message}"
+        where = f"{_cut(self.path, 200)}: " if self.path else ""
+        text = f"[{self.code}] {where}{_cut(self.message, 1000)}"
         if self.choices:
             shown = self.choices if len(self.choices) <= 24 else (*self.choices[:24], "…")
             text += f" (choices: {', '.join(shown)})"
         if self.hint:
             text += f"; {self.hint}"
-        return " ".join(text.split())  # one line, whatever was put in
+        # One line that any terminal can print, whatever was put in: control characters and lone surrogates are escaped.
+        return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in " ".join(text.split()))
 
     def under(self, prefix: str) -> FoundryError:
         """The same error, its path moved below `prefix`."""
@@ -51,7 +53,7 @@ class FoundryError(Exception):
                 "code": self.code,
                 "path": self.path,
                 "message": self.message,
-                "got": self.got if isinstance(self.got, (str, int, float, bool, type(None))) else repr(self.got),
+                "got": self.got if _is_json(self.got) else shown(self.got, 200),
                 "choices": list(self.choices),
                 "hint": self.hint,
             }
@@ -72,8 +74,32 @@ class WorkError(FoundryError):
 
 def nearest(got: Any, choices: Sequence[str]) -> str:
     """`did you mean 'gqa'?` when one of `choices` is close to what was given, else nothing."""
-    match = difflib.get_close_matches(str(got), choices, n=1, cutoff=0.5) if got is not None else []
+    short = str(got)[:100] if isinstance(got, (str, int, float)) and not _is_huge(got) else ""
+    match = difflib.get_close_matches(short, choices, n=1, cutoff=0.5)
     return f"did you mean '{match[0]}'?" if match else ""
+
+
+def shown(value: Any, length: int = 80) -> str:
+    """repr(value), shortened; its type where it has no repr (Python prints no integer of more than 4300 digits)."""
+    try:
+        return _cut(repr(value), length)
+    except Exception:  # an object's own __repr__ may raise anything
+        return f"<{type(value).__name__}>"
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _is_json(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or (isinstance(value, (str, int)) and not _is_huge(value))
+
+
+def _is_huge(value: Any) -> bool:
+    """An integer of thousands of digits, which Python refuses to print."""
+    return isinstance(value, int) and value.bit_length() > 1024
 
 
 REASONS = ("nan", "oom", "timeout", "crash", "leak", "invalid")

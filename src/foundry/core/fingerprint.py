@@ -34,7 +34,7 @@ def canonical(value: Any, path: str = "") -> Any:
     if value is None or isinstance(value, (str, bool, int)):
         return value
     if isinstance(value, float) and math.isfinite(value):
-        return value
+        return value + 0.0  # -0.0 is 0.0
     if isinstance(value, (list, tuple)):
         return [canonical(item, f"{path}[{i}]") for i, item in enumerate(value)]
     if isinstance(value, Mapping):

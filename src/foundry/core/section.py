@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import pydantic
 from pydantic import BaseModel, ConfigDict
 
-from foundry.core.errors import RequestError
+from foundry.core.errors import FoundryError, RequestError, shown
 
 
 class Section(BaseModel):
@@ -27,11 +27,17 @@ def validate(section: type[S], value: Any, at: str = "") -> S:
         return section.model_validate(value)
     except pydantic.ValidationError as error:
         raise explain(error, section, at) from None
+    except FoundryError:
+        raise  # a slot's own, with its path
+    except Exception as error:  # an agent's config may raise anything
+        raise RequestError("recipe.bad_value", at, f"{type(error).__name__}: {error}") from error
 
 
 def explain(error: pydantic.ValidationError, section: type[BaseModel], at: str = "") -> RequestError:
     """The first of pydantic's complaints, as one of ours: path, given, allowed, nearest match."""
-    first = error.errors(include_url=False)[0]
+    errors = error.errors(include_url=False)
+    unknown = (one for one in errors if one["type"] == "extra_forbidden")  # a misspelt key is also a missing one
+    first = next(unknown, errors[0])
     location = [str(part) for part in first["loc"]]
     path = ".".join(part for part in (at, *location) if part)
     if first["type"] == "extra_forbidden":
@@ -40,9 +46,9 @@ def explain(error: pydantic.ValidationError, section: type[BaseModel], at: str =
     if first["type"] == "missing":
         return RequestError("recipe.missing_key", path, "missing", hint="add it")
     got = first["input"]
-    shown = f", got {got!r:.80}" if not isinstance(got, (dict, BaseModel)) else ""
-    message = first["msg"].removeprefix("Value error, ")
-    return RequestError("recipe.bad_value", path, f"{message[0].lower()}{message[1:]}{shown}", got=got)
+    given = "" if isinstance(got, (dict, BaseModel)) else f", got {shown(got)}"
+    message = first["msg"].removeprefix("Value error, ") or "not allowed"
+    return RequestError("recipe.bad_value", path, f"{message[0].lower()}{message[1:]}{given}", got=got)
 
 
 def _fields_at(section: Any, location: list[str]) -> list[str]:

@@ -12,12 +12,12 @@ import importlib.util
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BeforeValidator, field_validator
 
 from foundry.core import places
-from foundry.core.errors import RequestError
+from foundry.core.errors import RequestError, shown
 from foundry.core.fingerprint import file_fingerprint
 from foundry.core.section import Section, validate
 
@@ -26,6 +26,9 @@ _PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 
 class PartConfig(Section):
     """The base of every part's config. `kind` is the name of the file that the config lives in."""
+
+    population: ClassVar[bool] = True
+    """Whether the part is right with a leading population axis on its parameters; where not, its runs train alone."""
 
     kind: str = ""
 
@@ -56,20 +59,23 @@ class Slot:
 
     def kinds(self) -> list[str]:
         """All kinds, built in and from the workspace, sorted. Imports nothing."""
-        stems = {p.stem for root in (_PACKAGE_ROOT, places.workspace()) for p in (root / self.relative).glob("*.py")}
-        return sorted(stem for stem in stems if not stem.startswith("_"))
+        roots = (_PACKAGE_ROOT, places.workspace())
+        files = [file for root in roots for file in (root / self.relative).glob("*.py") if file.is_file()]
+        return sorted({file.stem for file in files if file.stem.isidentifier() and not file.stem.startswith("_")})
 
     def path(self, kind: str) -> Path:
         """The file of `kind`; the package's own wins over the workspace's. Raises RequestError."""
-        for root in (_PACKAGE_ROOT, places.workspace()):
-            path = root / self.relative / f"{kind}.py"
-            if kind.isidentifier() and not kind.startswith("_") and path.is_file():
-                return path
-        raise RequestError("recipe.unknown_kind", self.at, f"no '{kind}'", got=kind, choices=self.kinds())
+        if kind not in (kinds := self.kinds()):
+            raise RequestError("recipe.unknown_kind", self.at, f"no '{kind:.80}'", got=kind, choices=kinds)
+        builtin = _PACKAGE_ROOT / self.relative / f"{kind}.py"
+        return builtin if builtin.is_file() else places.workspace() / self.relative / f"{kind}.py"
 
     def describe(self, kind: str) -> str:
         """The first line of the file's docstring, read as text."""
-        doc = ast.get_docstring(ast.parse(self.path(kind).read_text())) or ""
+        try:
+            doc = ast.get_docstring(ast.parse(self.path(kind).read_bytes())) or ""
+        except (SyntaxError, ValueError) as error:  # an agent's file; the list of kinds is shown all the same
+            return f"(can't be read: {error})"
         return doc.split("\n", 1)[0]
 
     def is_builtin(self, kind: str) -> bool:
@@ -98,9 +104,9 @@ class Slot:
         if isinstance(value, str):
             value = {"kind": value}
         if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
-            raise RequestError(
-                "recipe.no_kind", f"{self.at}.kind", "name a kind", got=str(value)[:80], choices=self.kinds()
-            )
+            given = value.get("kind") if isinstance(value, dict) else value
+            message = f"name a kind, got {shown(given)}" if given is not None else "name a kind"
+            raise RequestError("recipe.no_kind", f"{self.at}.kind", message, got=given, choices=self.kinds())
         return validate(self.config(value["kind"]), value, self.at)
 
     def field(self) -> BeforeValidator:
@@ -120,10 +126,8 @@ def _import_file(name: str, path: Path) -> Any:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # whatever an agent's file does when imported
         sys.modules.pop(name, None)
         raise RequestError("slot.import_failed", str(path), f"{type(error).__name__}: {error}") from error
     module.__dict__["__foundry_stamp__"] = stamp
     return module
-
-

@@ -1,35 +1,23 @@
 """Reading and writing recipes as YAML 1.2: the one YAML parser in the project. Comments survive an update.
 
-Refused, each in one line that names the place: files over 256 KiB, aliases, anchors, tags, duplicate keys,
-several documents, deep nesting, non-finite numbers, keys that are not strings.
+An update changes the characters of the values that differ, and leaves every other character as it was written.
+What is refused, and why, is in `yaml_tree.py`.
 """
 
 from __future__ import annotations
 
-import io
-import math
+import json
+import re
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import (
-    AliasEvent,
-    DocumentStartEvent,
-    MappingEndEvent,
-    MappingStartEvent,
-    NodeEvent,
-    SequenceEndEvent,
-    SequenceStartEvent,
-)
-
-from foundry.core.errors import RequestError
+from foundry.core.errors import RequestError, nearest
 from foundry.core.files import write_atomic
+from foundry.core.fingerprint import fingerprint
+from foundry.core.yaml_tree import MAX_BYTES, Node, read
 
-MAX_BYTES = 256 * 1024
-MAX_DEPTH = 12
+_PLAIN = re.compile(r"[A-Za-z_](?:[\w./@+-]|:(?=[\w./]))*", re.ASCII)
+_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}  # also those that YAML 1.1 would take
 
 
 def read_text(path: Path) -> str:
@@ -48,9 +36,18 @@ def read_text(path: Path) -> str:
 
 def parse(text: str, name: str = "<text>") -> dict[str, Any]:
     """A mapping of plain Python values. Raises RequestError; `name` says where the text came from."""
-    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        raise RequestError("yaml.too_large", name, f"more than {MAX_BYTES} bytes")
-    return _plain(_load(text, name), name)
+    return read(text, name).plain()
+
+
+def parse_value(text: str, name: str) -> Any:
+    """One value, as it could stand behind `key:` on a line: a scalar, `[...]` or `{...}`. Raises RequestError."""
+    if len(text.splitlines()) > 1:
+        raise RequestError("yaml.syntax", name, "a value is one line")
+    try:
+        return parse(f"value: {text}", name)["value"]
+    except RequestError as error:
+        error.path = name
+        raise
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -59,12 +56,17 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def updated(text: str, values: dict[str, Any], header: str = "") -> str:
-    """`text` with its content made equal to `values`: comments and order kept where the keys stay."""
-    document = _load(text, "<text>") if text.strip() else CommentedMap()
-    _merge(document, values)
-    out = io.StringIO()
-    _yaml().dump(document, out)
-    return header + out.getvalue()
+    """`text` with its content made equal to `values`: comments, order and spelling kept where the keys stay.
+
+    What stands on a removed key's own line goes with it. Text in which that can't be done (explicit `? keys`, values of
+    several lines that change) is written anew, without its comments. Raises RequestError when `text` isn't a recipe.
+    """
+    if text.strip():
+        text = text if text.endswith("\n") else text + "\n"
+        edited = _spliced(text, _changes(text, read(text), values))
+        if _is(edited, values):
+            return header + edited
+    return header + _block(values)
 
 
 def save(path: Path, values: dict[str, Any], like: str = "", header: str = "") -> None:
@@ -72,103 +74,84 @@ def save(path: Path, values: dict[str, Any], like: str = "", header: str = "") -
     write_atomic(path, updated(like, values, header))
 
 
-def _yaml() -> YAML:
-    yaml = YAML(typ="rt", pure=True)
-    yaml.version = None
-    yaml.allow_duplicate_keys = False
-    yaml.width = 120
-    return yaml
+Change = tuple[int, int, str]  # the characters [start, end) of the text become another text
 
 
-def _load(text: str, name: str) -> CommentedMap:
+def _changes(text: str, node: Node, values: dict[str, Any]) -> list[Change]:
+    """The changes that make the mapping `node` equal to `values`."""
+    assert node.items is not None
+    if node.flow:
+        return [(node.start, node.end, _inline(values))]
+    changes: list[Change] = []
+    indent, new_at = "", 0
+    for key, (at, child) in node.items.items():
+        line_start = text.rfind("\n", 0, at.start) + 1
+        line_end = text.index("\n", child.end) + 1
+        indent, new_at = text[line_start : at.start], new_at or line_start
+        if key not in values:
+            changes.append((line_start, line_end, ""))
+            continue
+        new_at = line_end
+        if fingerprint(child.plain()) == fingerprint(values[key]):
+            continue
+        if isinstance(values[key], dict) and values[key] and child.items:
+            changes += _changes(text, child, values[key])
+        elif child.flow and child.end > child.start:
+            changes.append((child.start, child.end, _inline(values[key])))
+        else:
+            changes.append((text.find(":", at.end) + 1, child.end, f" {_inline(values[key])}"))
+    added = {key: value for key, value in values.items() if key not in node.items}
+    return [*changes, (new_at, new_at, _block(added, indent))]
+
+
+def _spliced(text: str, changes: list[Change]) -> str:
+    out, done = "", 0
+    for start, end, new in sorted(changes):
+        out += text[done:start] + new
+        done = max(done, end)
+    return out + text[done:]
+
+
+def _is(text: str, values: dict[str, Any]) -> bool:
     try:
-        _refuse_what_hides(text, name)
-        document = _yaml().load(text)
-    except DuplicateKeyError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        problem = str(error.problem).split(" with ")[0].split("\n")[0]
-        raise RequestError("yaml.duplicate_key", f"{name}:{line}", problem) from None
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise RequestError("yaml.syntax", f"{name}:{line}", str(error.problem or error.context)) from None
-    except (YAMLError, ValueError, OverflowError, RecursionError, AttributeError, TypeError, KeyError) as error:
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise RequestError("yaml.syntax", name, reason) from None
-    if not isinstance(document, CommentedMap):
-        raise RequestError("yaml.not_a_mapping", name, "a recipe is a mapping of keys to values")
-    return document
+        return fingerprint(parse(text)) == fingerprint(values)
+    except RequestError:
+        return False
 
 
-def _refuse_what_hides(text: str, name: str) -> None:
-    depth = documents = 0
-    for event in _yaml().parse(text):
-        mark = event.start_mark
-        where = f"{name}:{mark.line + 1}" if mark is not None else name
-        if isinstance(event, AliasEvent) or (isinstance(event, NodeEvent) and event.anchor is not None):
-            raise RequestError("yaml.alias", where, "anchors and aliases are not allowed", hint="write the value out")
-        if getattr(event, "tag", None) not in (None, "!") and getattr(event, "ctag", None) is not None:
-            raise RequestError("yaml.tag", where, f"tags are not allowed: {event.tag}", hint="remove the tag")
-        documents += isinstance(event, DocumentStartEvent)
-        depth += isinstance(event, (MappingStartEvent, SequenceStartEvent))
-        depth -= isinstance(event, (MappingEndEvent, SequenceEndEvent))
-        if depth > MAX_DEPTH:
-            raise RequestError("yaml.too_deep", where, f"nested more than {MAX_DEPTH} deep")
-        if documents > 1:
-            raise RequestError("yaml.documents", where, "more than one document", hint="one recipe, one file")
-
-
-def _plain(value: Any, path: str, top: bool = True) -> Any:
-    """ruamel's round-trip types as plain ones, everything checked on the way."""
-    here = "" if top else path
-    if isinstance(value, dict):
-        for key in value:
-            if not isinstance(key, str):
-                raise RequestError("yaml.bad_key", here or path, f"keys are strings, got {key!r:.60}", got=str(key))
-        return {str(k): _plain(v, f"{here}.{k}" if here else str(k), False) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_plain(item, f"{path}[{i}]", False) for i, item in enumerate(value)]
-    if isinstance(value, bool) or value is None:
-        return value
-    if isinstance(value, int):
-        if abs(value) >= 2**63:
-            raise RequestError("yaml.too_large_number", path, "does not fit 64 bits")
-        return int(value)
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise RequestError("yaml.not_finite", path, f"{value} is not a finite number", got=str(value))
-        return float(value)
-    if type(value).__name__ == "ScalarBoolean":  # a ruamel bool that is an int subclass
-        return bool(value)
-    return str(value)
-
-
-def _merge(target: CommentedMap, values: dict[str, Any]) -> None:
-    for key in [key for key in target if key not in values]:
-        del target[key]
+def _block(values: dict[str, Any], indent: str = "") -> str:
+    """Lines of `key: value`, mappings inside as indented blocks."""
+    lines = []
     for key, value in values.items():
-        old = target.get(key)
-        if isinstance(value, dict) and isinstance(old, CommentedMap):
-            _merge(old, value)
-        elif key not in target or _plain(old, key, False) != value or type(_plain(old, key, False)) is not type(value):
-            target[key] = _flow(value)
+        if isinstance(value, dict) and value:
+            lines.append(f"{indent}{_inline(key)}:\n{_block(value, indent + '  ')}")
+        else:
+            lines.append(f"{indent}{_inline(key)}: {_inline(value)}\n")
+    return "".join(lines)
 
 
-def _flow(value: Any) -> Any:
-    """New lists and small mappings are written on one line, as the rest of a recipe is."""
+def _inline(value: Any) -> str:
+    """A value on one line."""
     if isinstance(value, dict):
-        mapping = CommentedMap({k: _flow(v) for k, v in value.items()})
-        if not any(isinstance(v, dict) for v in value.values()):
-            mapping.fa.set_flow_style()
-        return mapping
+        return "{" + ", ".join(f"{_inline(k)}: {_inline(v)}" for k, v in value.items()) + "}"
     if isinstance(value, (list, tuple)):
-        sequence = CommentedSeq([_flow(item) for item in value])
-        sequence.fa.set_flow_style()
-        return sequence
-    return value
+        return "[" + ", ".join(map(_inline, value)) + "]"
+    if not isinstance(value, str):
+        return json.dumps(value, allow_nan=False)
+    if _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
+        return value
+    return '"' + "".join(map(_escaped, value)) + '"'
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    return character if character.isprintable() else f"\\U{ord(character):08x}"
 
 
 def _neighbours(path: Path) -> str:
     folder = path.parent if path.parent.is_dir() else Path(".")
     names = sorted(p.name for p in folder.glob("*.yaml"))
-    error = RequestError("", got=path.name, choices=names)
-    return error.hint or (f"{folder} has {', '.join(names[:8])}" if names else f"{folder} has no recipes")
+    return nearest(path.name, names) or (
+        f"{folder} has {', '.join(names[:8])}" if names else f"{folder} has no recipes"
+    )

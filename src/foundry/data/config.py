@@ -17,13 +17,13 @@ class FilterConfig(Section):
 
     dedupe: bool = False
     """Drop documents whose text is exactly that of an earlier one."""
-    min_bytes: int = Field(0, ge=0)
-    max_bytes: int = Field(0, ge=0)
+    min_bytes: int = Field(default=0, ge=0)
+    max_bytes: int = Field(default=0, ge=0)
     """0 for no limit."""
 
 
 class DataConfig(Section):
     source: str = Field(min_length=1, max_length=4096)
-    """`builtin:shakespeare`, `builtin:python` or `file:PATH`."""
+    """`builtin:shakespeare`, `builtin:python`, `file:PATH` (a file, folder or glob) or `hf:NAME`."""
     tokenizer: Tokenizer
     filter: FilterConfig = FilterConfig()

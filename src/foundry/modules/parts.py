@@ -9,9 +9,22 @@ Roles say what a parameter is for; initialisation, weight decay and matrix optim
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+ROLES = ("embedding", "matrix", "out", "head", "gain", "vector")
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """A module that says what its own matrix products cost (those of modules inside it left out)."""
+
+    def flops_per_token(self) -> int:
+        """Forward FLOPs per token: a multiply and an add for each weight."""
+        ...
 
 
 class Linear(nn.Module):
@@ -31,7 +44,6 @@ class Linear(nn.Module):
         return torch.bmm(flat, self.weight.mT).view(*x.shape[:-1], self.outputs)
 
     def flops_per_token(self) -> int:
-        """Forward FLOPs: a multiply and an add for each weight."""
         return 2 * self.inputs * self.outputs
 
 
@@ -56,15 +68,17 @@ class Embedding(nn.Module):
 
 
 def parameter(role: str, *shape: int) -> nn.Parameter:
-    """A parameter with a role; zeros until `model.initialise` fills it."""
+    """A parameter with a role; zeros until `model.initialise` fills it. Raises ValueError for an unknown role."""
+    if role not in ROLES:
+        raise ValueError(f"no role '{role}' (roles: {', '.join(ROLES)})")
     tensor = nn.Parameter(torch.zeros(shape))
     tensor.role = role  # type: ignore[attr-defined]
     return tensor
 
 
-def role_of(tensor: Tensor, own_dims: int) -> str:
-    """The role that a part gave a parameter, or by its own dimensions where it gave none (agents' parts)."""
-    return getattr(tensor, "role", "matrix" if own_dims >= 2 else "vector")
+def role_of(tensor: Tensor) -> str:
+    """The role that a part gave a parameter; where it gave none (agents' parts), by the dimensions it has alone."""
+    return getattr(tensor, "role", "matrix" if tensor.ndim >= 2 else "vector")
 
 
 def along_last(vector: Tensor, like: Tensor) -> Tensor:
@@ -75,5 +89,5 @@ def along_last(vector: Tensor, like: Tensor) -> Tensor:
 
 
 def flops_of(module: nn.Module) -> int:
-    """Forward FLOPs per token of all `Linear` below `module`."""
-    return sum(part.flops_per_token() for part in module.modules() if isinstance(part, Linear))
+    """Forward FLOPs per token of every `Counted` module at or below `module`."""
+    return sum(part.flops_per_token() for part in module.modules() if isinstance(part, Counted))

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from foundry.core.errors import RequestError
-from foundry.recipe.recipe import Recipe, get_path
+from foundry.core.paths import get_path
+from foundry.recipe.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -42,18 +43,17 @@ def apply(recipe: Recipe, edits: Iterable[Edit], name: str | None = None) -> Rec
     for i, edit in enumerate(edits):
         for other in edits[:i]:
             if overlap(edit.path, other.path):
-                raise RequestError(
-                    "mutate.conflict",
-                    edit.path,
-                    f"'{other.by}' and '{edit.by}' both claim {edit.path if len(edit.path) < len(other.path) else other.path}",
-                    hint="drop one of them",
-                )
-    values = copy.deepcopy(recipe.to_dict())
+                path = min(edit.path, other.path, key=len)
+                message = f"'{other.by}' and '{edit.by}' both claim {path}"
+                whole = f", or set all of it at once: set:{path}={{...}}" if edit.path != other.path else ""
+                raise RequestError("mutate.conflict", edit.path, message, hint=f"drop one of them{whole}")
+    values = recipe.to_dict()
     for edit in edits:
         parent, _, key = edit.path.rpartition(".")
         holder = get_path(values, parent) if parent else values
         if not isinstance(holder, dict) or holder.get(key) != edit.old:
-            raise RequestError("mutate.stale", edit.path, f"expected {_short(edit.old)}", got=str(holder)[:60])
+            found = _short(holder.get(key)) if isinstance(holder, dict) else "nothing"
+            raise RequestError("mutate.stale", edit.path, f"the edit is from {_short(edit.old)}, and {found} is there")
         holder[key] = copy.deepcopy(edit.new)
     if name is not None:
         values["name"] = name

@@ -9,14 +9,15 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from foundry.core import yaml_io
-from foundry.core.errors import FoundryError, RequestError
+from foundry.core.errors import FoundryError
 from foundry.core.fingerprint import fingerprint
+from foundry.core.paths import get_path
 from foundry.core.section import Section, validate
 from foundry.core.slot import Slot
 from foundry.data.config import DataConfig
 from foundry.data.tokenizer import SLOT as TOKENIZER
 from foundry.model import ModelConfig
-from foundry.modules import activation, attention, loss, norm, optimizer, position, schedule
+from foundry.modules import activation, attention, loss, norm, optimizer, position, residual, schedule, values
 from foundry.train.config import TrainConfig
 
 SLOTS: tuple[Slot, ...] = (
@@ -24,6 +25,8 @@ SLOTS: tuple[Slot, ...] = (
     norm.SLOT,
     activation.SLOT,
     position.SLOT,
+    values.SLOT,
+    residual.SLOT,
     loss.SLOT,
     optimizer.SLOT,
     schedule.SLOT,
@@ -92,22 +95,9 @@ class Recipe(Section):
         try:
             return cls.from_dict(values)
         except FoundryError as error:
-            error.message = f"{error.message} [in {path}]" if str(path) not in error.message else error.message
+            error.message = f"{error.message} [in {path}]" if str(path) not in str(error) else error.message
             raise
 
     def save(self, path: Path, like: str = "", header: str = "") -> None:
         """Write atomically, with the comments and order of the YAML text `like`."""
         yaml_io.save(path, self.to_dict(), like, header)
-
-
-def get_path(values: dict[str, Any], path: str) -> Any:
-    """The value at a dotted path. Raises RequestError with the nearest key."""
-    here: Any = values
-    walked: list[str] = []
-    for key in path.split("."):
-        walked.append(key)
-        if not isinstance(here, dict) or key not in here:
-            choices = sorted(here) if isinstance(here, dict) else ()
-            raise RequestError("recipe.no_path", ".".join(walked), f"no '{key}' here", got=key, choices=choices)
-        here = here[key]
-    return here

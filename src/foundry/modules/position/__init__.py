@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Annotated
 
+import torch
 from pydantic import SerializeAsAny
 from torch import Tensor, nn
 
@@ -23,7 +24,7 @@ class Position(nn.Module, ABC):
         """Queries or keys x [P?, B, H, T, E] with positions rotated in."""
 
     @abstractmethod
-    def bias(self, queries: int, keys: int, device: object) -> Tensor | None:
+    def bias(self, queries: int, keys: int, device: torch.device) -> Tensor | None:
         """What is added to the scores, [H, queries, keys], the last query being the last key; None for nothing."""
 
 
@@ -32,7 +33,7 @@ class PositionConfig(PartConfig, ABC):
 
     @abstractmethod
     def build(self, width: int, heads: int, head_dim: int, context: int) -> Position:
-        """Raises ValueError when the sizes don't fit."""
+        """Raises ValueError, or RequestError with a path relative to this config, when the sizes don't fit."""
 
 
 SLOT = Slot("position", "model.position")

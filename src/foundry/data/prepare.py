@@ -1,0 +1,226 @@
+"""corpus → split → filter → tokenize → pack, once for each content. May not: leave half of anything, in any crash.
+
+In the cache, `index/` says what text a source had when it was read; `tokenizers/`, `judge/` and `train/` hold sealed
+folders. They are built in `tmp/` under a lock on the source and renamed into place, so a process that dies leaves only
+rubbish in `tmp/`, which the next one with that lock sweeps up. A filter shares the tokenizer and the judged text of its
+baseline, because both come before it.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from foundry.core import places
+from foundry.core.errors import WorkError
+from foundry.core.files import locked, write_json
+from foundry.core.fingerprint import file_fingerprint, fingerprint
+from foundry.data import corpus, sealed
+from foundry.data.config import DataConfig
+from foundry.data.filter import keep
+from foundry.data.judged import judged_hash, write_split
+from foundry.data.pack import checked_token_bytes, pack, token_dtype
+from foundry.data.prepared import TOKENIZER, Prepared, open_tokenizer, write_tokenizer
+from foundry.data.sources import Document
+from foundry.data.split import JUDGED, split
+from foundry.data.tokenizer import DOCUMENT, SLOT, Tokenizer
+
+FORMAT = 1
+"""Part of every key: raise it when the same configuration comes to mean other files."""
+
+Report = Callable[[str], None]
+
+
+def _quiet(line: str) -> None:
+    pass
+
+
+def prepare(config: DataConfig, report: Report = _quiet) -> Prepared:
+    """The prepared data of a recipe; at once when it was prepared before and its source is unchanged.
+
+    `report` gets a line of progress now and then. Raises RequestError for what is wrong with the request or the text,
+    WorkError when the cache can't be written.
+    """
+    source = corpus.open_source(config.source)
+    index = places.cache() / "index" / f"{fingerprint([FORMAT, config.source, source.stamp()])}.json"
+    try:
+        found = _find(config, index)
+        if found is None:
+            lock = fingerprint(config.source)
+            with locked(places.cache() / "locks" / f"{lock}.lock"):
+                found = _find(config, index) or _Build(config, lock, report).run(corpus.read(source, report), index)
+        return found
+    except OSError as error:
+        raise WorkError("data.cache", str(error.filename or places.cache()), str(error.strerror or error)) from None
+
+
+def summary(prepared: Prepared) -> dict[str, Any]:
+    """What a person or an agent wants to know of prepared data: plain JSON types."""
+    facts = prepared.manifest
+    return {
+        **{key: facts[key] for key in ("source", "filter", "tokenizer", "piece_bytes", "splits")},
+        "vocab_size": prepared.vocab_size,
+        "bytes_per_token": round(facts["splits"]["train"]["bytes"] / facts["splits"]["train"]["tokens"], 4),
+        "hash": prepared.hash,
+        "judged_hash": prepared.judged_hash,
+        "train_dir": str(prepared.train_dir),
+        "judge_dir": str(prepared.judge_dir),
+    }
+
+
+def _find(config: DataConfig, index: Path) -> Prepared | None:
+    """What an earlier call made of the same configuration and text, if it is whole."""
+    try:
+        train_dir = _train_dir(config, json.loads(index.read_bytes())["corpus"])
+        return Prepared.open(train_dir, _judge_dir(sealed.manifest(train_dir)))
+    except (FileNotFoundError, ValueError, KeyError, TypeError, WorkError):
+        return None
+
+
+def _train_dir(config: DataConfig, corpus_hash: str) -> Path:
+    own = {"source": config.source, "filter": config.filter.model_dump(mode="json")}
+    return places.cache() / "train" / fingerprint({**_tokenizer_key(config, corpus_hash), **own})
+
+
+def _judge_dir(facts: dict[str, Any]) -> Path:
+    key = {"format": FORMAT, "judged": facts["judged_hash"], "tokenizer": facts["tokenizer_hash"]}
+    return places.cache() / "judge" / fingerprint(key)
+
+
+def _tokenizer_key(config: DataConfig, corpus_hash: str) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "corpus": corpus_hash,
+        "tokenizer": config.tokenizer.model_dump(mode="json"),
+        "code": SLOT.source_hash(config.tokenizer.kind),
+    }
+
+
+@dataclass(frozen=True)
+class _Build:
+    """One preparation, by the process that holds the lock."""
+
+    config: DataConfig
+    lock: str
+    report: Report
+
+    def run(self, text: corpus.Corpus, index: Path) -> Prepared:
+        self._sweep_up()
+        splits = split(text.documents)
+        kept = keep(splits["train"], self.config.filter)
+        tokenizer, tokenizer_hash = self._tokenizer(text, splits["train"])
+        shared = {
+            "format": FORMAT,
+            "source": self.config.source,
+            "stamp": text.stamp,
+            "corpus": text.hash,
+            "piece_bytes": text.piece_bytes,
+            "tokenizer": self.config.tokenizer.model_dump(mode="json"),
+            "tokenizer_hash": tokenizer_hash,
+            "vocab_size": tokenizer.vocab_size,
+            "dtype": token_dtype(tokenizer.vocab_size).name,
+            "judged_hash": judged_hash(splits),
+        }
+        judge_dir, train_dir = _judge_dir(shared), _train_dir(self.config, text.hash)
+        judged = self._judge(judge_dir, shared, splits, tokenizer)
+        self._train(train_dir, {**shared, "splits": judged}, splits["train"], kept, tokenizer)
+        write_json(index, {"corpus": text.hash})
+        return Prepared.open(train_dir, judge_dir)
+
+    def _tokenizer(self, text: corpus.Corpus, documents: list[Document]) -> tuple[Tokenizer, str]:
+        """Trained on the training documents before the filter; or as it was, for the same ones. And its identity."""
+        folder = places.cache() / "tokenizers" / fingerprint(_tokenizer_key(self.config, text.hash))
+        try:
+            tokenizer = open_tokenizer(folder)
+        except WorkError:  # not there, or damaged
+            sealed.discard(folder)
+            self.report(f"training the {self.config.tokenizer.kind} tokenizer")
+            tokenizer = self.config.tokenizer.train((document.text for document in documents), text.alphabet)
+            with self._staged(folder) as staged:
+                write_tokenizer(staged, self.config.tokenizer, tokenizer)
+                sealed.seal(staged, {})
+            tokenizer = open_tokenizer(folder)  # as every later process will see it
+        return tokenizer, sealed.manifest(folder)["files"][TOKENIZER]["sha256"]
+
+    def _judge(
+        self, folder: Path, shared: dict[str, Any], splits: dict[str, list[Document]], tokenizer: Tokenizer
+    ) -> dict[str, Any]:
+        """Make the judge's folder unless it is there; the counts of its splits."""
+        try:
+            return sealed.manifest(folder)["splits"]
+        except WorkError:
+            pass
+        with self._staged(folder) as staged:
+            counts = {}
+            for name in JUDGED:
+                written = write_split(staged, name, splits[name], tokenizer, self._progress(name, splits[name]))
+                counts[name] = {"documents": len(splits[name]), **written}
+            np.save(staged / "token_bytes.npy", checked_token_bytes(tokenizer))
+            sealed.seal(staged, {**shared, "splits": counts})
+        return counts
+
+    def _train(
+        self,
+        folder: Path,
+        shared: dict[str, Any],
+        documents: list[Document],
+        kept: list[Document],
+        tokenizer: Tokenizer,
+    ) -> None:
+        """Make the training folder unless it is there, with this very tokenizer."""
+        try:
+            if sealed.manifest(folder)["tokenizer_hash"] == shared["tokenizer_hash"]:
+                return
+            sealed.discard(folder)
+        except WorkError:
+            pass
+        with self._staged(folder) as staged:
+            pieces = ((DOCUMENT, document.text) for document in kept)
+            packed = pack(staged / "tokens.bin", pieces, tokenizer, self._progress("train", kept))
+            write_tokenizer(staged, self.config.tokenizer, tokenizer)
+            np.save(staged / "token_bytes.npy", checked_token_bytes(tokenizer))
+            counts = {
+                "documents": len(kept),
+                "bytes": int(packed.bytes.sum()),
+                "tokens": int(packed.starts[-1]),
+                "dropped_documents": len(documents) - len(kept),
+                "dropped_bytes": sum(document.size_bytes for document in documents) - int(packed.bytes.sum()),
+            }
+            sealed.seal(
+                staged,
+                {
+                    **shared,
+                    "filter": self.config.filter.model_dump(mode="json"),
+                    "hash": fingerprint([file_fingerprint(staged / "tokens.bin"), shared["tokenizer_hash"]]),
+                    "splits": {"train": counts, **shared["splits"]},
+                },
+            )
+
+    def _progress(self, name: str, documents: list[Document]) -> Callable[[int], None]:
+        total = sum(document.size_bytes for document in documents)
+        return lambda done: self.report(f"tokenized {done / 1e6:.1f} of {total / 1e6:.1f} MB for {name}")
+
+    @contextmanager
+    def _staged(self, final: Path) -> Iterator[Path]:
+        """A folder to build in, published as `final` when all went well."""
+        room = places.cache() / "tmp"
+        room.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f"{self.lock}-", dir=room))
+        try:
+            (work / "new").mkdir()
+            yield work / "new"
+            sealed.publish(work / "new", final)
+        finally:
+            sealed.discard(work)
+
+    def _sweep_up(self) -> None:
+        """Whatever is there under this lock's name was left by a process that died: the lock is ours now."""
+        for left in (places.cache() / "tmp").glob(f"{self.lock}-*"):
+            sealed.discard(left)

@@ -1,0 +1,44 @@
+"""`hf:NAME` or `hf:NAME@REVISION`: the train split of a Hugging Face data set, one document a row of column `text`.
+
+A name without a revision is what it was when it was first prepared, until the cache is emptied: asking the hub each
+time would make a prepared corpus need the network. May not: run a data set's own code.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from collections.abc import Iterator
+from typing import Any, final
+
+from foundry.core.errors import RequestError
+from foundry.data.sources import Document, Source
+
+FIELD = "text"
+
+
+@final
+class Hub(Source):
+    def __init__(self, name: str) -> None:
+        self.name, _, self.revision = name.partition("@")
+
+    def stamp(self) -> dict[str, Any]:
+        return {"name": self.name, "revision": self.revision}
+
+    def documents(self) -> Iterator[Document]:
+        try:
+            datasets = importlib.import_module("datasets")
+        except ImportError:
+            hint = "run `pip install datasets`, or download the text and use file:PATH"
+            raise RequestError("data.not_installed", "data.source", "hf: needs datasets", hint=hint) from None
+        try:
+            rows = datasets.load_dataset(self.name, split="train", revision=self.revision or None)
+        except Exception as error:  # the library raises its own, httpx's and fsspec's kinds
+            message = f"{type(error).__name__}: {error}"
+            raise RequestError("data.unreadable", "data.source", f"hf:{self.name}: {message}") from None
+        if FIELD not in rows.column_names:
+            raise RequestError(
+                "data.no_text", "data.source", f"no column '{FIELD}'", got=FIELD, choices=rows.column_names
+            )
+        for number, row in enumerate(rows):
+            yield Document(f"{self.name}:{number}", row[FIELD] or "")

@@ -1,0 +1,1 @@
+"""Skins over the verbs: command line, reports. May not: hold logic."""

@@ -1,0 +1,93 @@
+"""Commands that only read: log, show, diff, lineage, kinds. They import no torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from foundry.interface.options import Json, emit
+
+
+def register(app: typer.Typer) -> None:
+    app.command("log", rich_help_panel="Look")(log)
+    app.command("show", rich_help_panel="Look")(show)
+    app.command("diff", rich_help_panel="Look")(diff)
+    app.command("lineage", rich_help_panel="Look")(lineage)
+    app.command("kinds", rich_help_panel="Look")(kinds)
+
+
+def log(
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, newest first.")] = 20,
+    status: Annotated[str | None, typer.Option(help="queued, running, trained, done or failed.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The latest runs.
+
+    Example: foundry log --limit 50 --status failed
+    """
+    from foundry.interface import report
+    from foundry.runs import queries
+
+    rows = queries.log(limit=limit, status=status)
+    emit(rows) if as_json else report.log(rows)
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="Id (or its beginning) of a run, recipe, verdict or promotion.")],
+    as_json: Json = False,
+) -> None:
+    """All that is known of one run, recipe, verdict or promotion.
+
+    Example: foundry show 3fa9c1
+    """
+    from foundry.interface import report
+    from foundry.runs import queries
+
+    document = queries.show(name)
+    emit(document) if as_json else report.show(document)
+
+
+def diff(
+    a: Annotated[str, typer.Argument(help="Id of a run or recipe, or a YAML file.")],
+    b: Annotated[str, typer.Argument(help="The same.")],
+    as_json: Json = False,
+) -> None:
+    """What differs between two recipes.
+
+    Example: foundry diff experiments/baseline.yaml experiments/attn_gqa_2kv.yaml
+    """
+    from foundry.interface import report
+    from foundry.runs import queries
+
+    rows = queries.diff(a, b)
+    emit(rows) if as_json else report.diff(rows)
+
+
+def lineage(
+    baseline: Annotated[str, typer.Argument(help="The baseline file.")] = "experiments/baseline.yaml",
+    as_json: Json = False,
+) -> None:
+    """How the baseline came to be: every promotion, oldest first.
+
+    Example: foundry lineage --json
+    """
+    from foundry.interface import report
+    from foundry.runs import queries
+
+    rows = queries.lineage(baseline)
+    emit(rows) if as_json else report.lineage(rows)
+
+
+def kinds(as_json: Json = False) -> None:
+    """The swappable parts: every slot, its kinds, a line on each.
+
+    Example: foundry kinds --json
+    """
+    from foundry.core.slot import Slot
+    from foundry.interface import report
+
+    names = ("attention", "norm", "activation", "position", "loss", "optimizer", "schedule")
+    slots = [Slot(name, name) for name in names] + [Slot("tokenizer", "tokenizer", folder="data/tokenizer")]
+    table: dict[str, Any] = {slot.name: {kind: slot.describe(kind) for kind in slot.kinds()} for slot in slots}
+    emit(table) if as_json else report.kinds(table)

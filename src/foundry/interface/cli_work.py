@@ -1,0 +1,239 @@
+"""Commands that work: mutate, train, sweep, compare, sample, data prepare, revert."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foundry.interface import options
+from foundry.interface.options import Json, emit
+
+if TYPE_CHECKING:
+    from foundry.interface.progress import Display
+    from foundry.search.lab import Lab
+
+BASELINE = Path("experiments/baseline.yaml")
+data_app = typer.Typer(no_args_is_help=True, help="Prepared data.")
+
+
+def register(app: typer.Typer) -> None:
+    for verb in (mutate, train, sweep, compare):
+        app.command(verb.__name__, rich_help_panel="The loop")(verb)
+    for verb in (sample, revert):
+        app.command(verb.__name__, rich_help_panel="After it")(verb)
+    app.add_typer(data_app, name="data", rich_help_panel="After it")
+
+
+@contextmanager
+def bench(
+    jobs: int,
+    device: str,
+    judged_bytes: int,
+    wall_seconds: float,
+    stall_seconds: float,
+    memory_gb: float,
+    retry: bool,
+    quiet: bool,
+) -> Iterator[tuple[Lab, Display]]:
+    """A lab with a progress display on stderr."""
+    from foundry.interface.progress import Display
+    from foundry.runs.engine import Limits
+    from foundry.search.lab import Lab, Settings
+
+    limits = Limits(wall_seconds, stall_seconds, int(memory_gb * 1e9))
+    settings = Settings(jobs, device, judged_bytes, limits, retry)
+    with Display(quiet) as display, Lab(settings, display, display.say) as lab:
+        yield lab, display
+
+
+def mutate(
+    family: Annotated[str | None, typer.Argument(help="A family, or a whole mutation such as norm:rmsnorm.")] = None,
+    variant: Annotated[str | None, typer.Argument(help="A variant of the family.")] = None,
+    baseline: Annotated[Path, typer.Option(help="The recipe to change.")] = BASELINE,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that was edited by hand.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a mutated recipe to experiments/; without arguments, list all families and variants.
+
+    Examples: foundry mutate attention gqa_2kv · foundry mutate attention:gqa_2kv+norm:rmsnorm ·
+    foundry mutate set:train.optimizer.lr=2e-3
+    """
+    from foundry.interface import report
+
+    if family is None:
+        from foundry.mutate.catalogue import catalogue
+
+        table = catalogue()
+        return emit(table) if as_json else report.catalogue(table)
+    from foundry.core import places
+    from foundry.mutate import parse, write
+
+    written = write(baseline, parse(family, variant), places.experiments(), force=force).to_json()
+    return emit(written) if as_json else report.mutation(written)
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A recipe.")],
+    seed: Annotated[int, typer.Option(min=0, help="The run's seed.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Insist on going on from a checkpoint.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget this run's checkpoint and result first.")] = False,
+    device: options.Device = "auto",
+    judged_bytes: options.JudgedBytes = 1 << 15,
+    wall_seconds: options.WallSeconds = 86400.0,
+    stall_seconds: options.StallSeconds = 300.0,
+    memory_gb: options.MemoryGb = 0.0,
+    retry: options.Retry = False,
+    as_json: Json = False,
+) -> None:
+    """Train one recipe and score it. Ctrl-C saves; the same command goes on.
+
+    Examples: foundry train experiments/baseline.yaml --seed 3 ·
+    torchrun --nproc-per-node 2 src/train.py experiments/baseline.yaml
+    """
+    from foundry.interface import report
+    from foundry.search.training import train as verb
+
+    with bench(1, device, judged_bytes, wall_seconds, stall_seconds, memory_gb, retry, as_json) as (lab, _):
+        result = verb(lab, recipe, seed, resume, fresh)
+    if result is None:  # one of torchrun's processes that keeps no ledger
+        return
+    emit(result.to_json()) if as_json else report.run(result)
+    raise typer.Exit(0 if result.ok else 1)
+
+
+def sweep(
+    mutations: Annotated[list[str], typer.Argument(help="FAMILY VARIANT… or whole mutations (a:b+c:d).")],
+    promote: Annotated[bool, typer.Option("--promote", help="Certify the best; make it the baseline.")] = False,
+    baseline: Annotated[Path, typer.Option(help="The recipe to beat.")] = BASELINE,
+    jobs: options.Jobs = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="Screening seeds.")] = 2,
+    match: options.Match = None,
+    alpha: options.Alpha = 0.05,
+    max_pairs: options.MaxPairs = 12,
+    min_effect: options.MinEffect = 0.0,
+    again: Annotated[bool, typer.Option("--again", help="Certify anew what has a verdict already.")] = False,
+    device: options.Device = "auto",
+    judged_bytes: options.JudgedBytes = 1 << 15,
+    wall_seconds: options.WallSeconds = 86400.0,
+    stall_seconds: options.StallSeconds = 300.0,
+    memory_gb: options.MemoryGb = 0.0,
+    retry: options.Retry = False,
+    as_json: Json = False,
+) -> None:
+    """Train variants beside the baseline, rank them, and with --promote certify the best.
+
+    Examples: foundry sweep norm rmsnorm layernorm --promote --jobs 8 · foundry sweep position ·
+    foundry sweep lr:2e-3 lr:2e-3+norm:rmsnorm --promote
+    """
+    from foundry.interface import report
+    from foundry.mutate.words import expand
+    from foundry.search.sweep import SweepPlan
+    from foundry.search.sweep import sweep as verb
+    from foundry.search.trial import Rules
+
+    plan = SweepPlan(tuple(expand(mutations)), promote, seeds, match, Rules(alpha, max_pairs, min_effect), again)
+    with bench(jobs, device, judged_bytes, wall_seconds, stall_seconds, memory_gb, retry, as_json) as (lab, display):
+        document = verb(lab, baseline, plan, report.pair_line(display.say))
+    emit(document) if as_json else report.sweep(document)
+
+
+def compare(
+    baseline: Annotated[Path, typer.Argument(help="Recipe A.")],
+    candidate: Annotated[Path, typer.Argument(help="Recipe B: is it better than A?")],
+    seeds: Annotated[
+        str, typer.Option(help="Seeds by hand, such as 1,2,3. Default: derived, fresh for the pair.")
+    ] = "",
+    match: options.Match = None,
+    alpha: options.Alpha = 0.05,
+    max_pairs: options.MaxPairs = 12,
+    min_effect: options.MinEffect = 0.0,
+    again: Annotated[bool, typer.Option("--again", help="Compare anew, on new seeds.")] = False,
+    jobs: options.Jobs = 0,
+    device: options.Device = "auto",
+    judged_bytes: options.JudgedBytes = 1 << 15,
+    wall_seconds: options.WallSeconds = 86400.0,
+    stall_seconds: options.StallSeconds = 300.0,
+    memory_gb: options.MemoryGb = 0.0,
+    retry: options.Retry = False,
+    as_json: Json = False,
+) -> None:
+    """Compare two recipes on shared seeds and an equal budget.
+
+    Example: foundry compare experiments/baseline.yaml experiments/attn_gqa_2kv.yaml --json
+    """
+    from foundry.interface import report
+    from foundry.search.compare import compare as verb
+    from foundry.search.trial import Rules
+
+    rules, chosen = Rules(alpha, max_pairs, min_effect), options.seed_list(seeds)
+    with bench(jobs, device, judged_bytes, wall_seconds, stall_seconds, memory_gb, retry, as_json) as (lab, display):
+        document = verb(lab, baseline, candidate, rules, match, chosen, again, report.pair_line(display.say))
+    emit(document) if as_json else report.comparison(document)
+
+
+def sample(
+    run: Annotated[str, typer.Argument(help="Id of a run, or its beginning.")],
+    prompt: Annotated[str, typer.Argument(help="How the text begins.")] = "\n",
+    tokens: Annotated[int, typer.Option(min=1, help="How many tokens to add.")] = 300,
+    temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token each time.")] = 0.8,
+    top_k: Annotated[int, typer.Option(min=0, help="Choose among the likeliest k; 0 for all.")] = 0,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    as_json: Json = False,
+) -> None:
+    """Generate text with a trained run.
+
+    Example: foundry sample 3fa9c1 "To be, or" --tokens 200
+    """
+    from foundry.search.sampling import sample as verb
+
+    document = verb(run, prompt, tokens, temperature, top_k, seed)
+    emit(document) if as_json else typer.echo(document["text"])
+
+
+def revert(
+    baseline: Annotated[Path, typer.Option(help="The baseline file.")] = BASELINE,
+    to: Annotated[
+        str | None, typer.Option(help="Fingerprint of the champion to go back to; default: the last.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Put an earlier baseline back, on the record.
+
+    Example: foundry revert --to 5be0
+    """
+    from foundry.interface import report
+    from foundry.runs.ledger import Ledger
+    from foundry.search.promote import revert as verb
+
+    with Ledger.open() as ledger:
+        document = verb(ledger, baseline, to)
+    emit(document) if as_json else report.reverted(document)
+
+
+@data_app.command("prepare")
+def data_prepare(
+    source: Annotated[str, typer.Argument(help="builtin:shakespeare, builtin:python, file:PATH.")],
+    tokenizer: Annotated[
+        str, typer.Option(help="char, bytes or bpe; a mapping for its fields: {kind: bpe, …}.")
+    ] = "char",
+    as_json: Json = False,
+) -> None:
+    """Tokenize and pack a corpus, once.
+
+    Example: foundry data prepare file:texts/*.jsonl --tokenizer "{kind: bpe, vocab_size: 4096}"
+    """
+    from foundry.core import yaml_io
+    from foundry.core.section import validate
+    from foundry.data.config import DataConfig
+    from foundry.data.prepare import prepare, summary
+    from foundry.interface import report
+    from foundry.interface.progress import Display
+
+    values = yaml_io.parse(f"tokenizer: {tokenizer}", "--tokenizer")
+    with Display(quiet=as_json) as display:
+        document = summary(prepare(validate(DataConfig, {"source": source, **values}, "data"), display.say))
+    emit(document) if as_json else report.data(document)

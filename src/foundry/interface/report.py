@@ -1,0 +1,210 @@
+"""What people read on stdout: tables and sentences made from the documents that `--json` prints. May not: compute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.tree import Tree
+
+console = Console(highlight=False, soft_wrap=True)
+Document = dict[str, Any]
+NO_RUN: Document = {"run": "", "seed": "", "status": "", "val_bpb": None}
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    made = Table(title=title or None, title_justify="left", show_edge=False, pad_edge=False, header_style="bold")
+    for column in columns:
+        numeric = column.startswith(("bits", "gain", "tokens", "seconds", "PFLOP", "train loss"))
+        made.add_column(column, justify="right" if numeric else "left")
+    for row in rows:
+        made.add_row(*row)
+    console.print(made)
+
+
+def run(result: Any) -> None:
+    """One trained run."""
+    document = result.to_json()
+    if not result.ok:
+        console.print(f"run {document['run'][:12]} failed: {document['reason']} {document['detail']}", markup=False)
+        return
+    table(
+        "",
+        ("run", "bits per byte", "train loss", "tokens", "PFLOP", "seconds", "seed"),
+        [
+            (
+                document["run"][:12],
+                number(document["val_bpb"]),
+                number(document["train_loss"]),
+                f"{document['tokens']:,}",
+                f"{document['flops'] / 1e15:.3f}",
+                f"{document['seconds']:.1f}",
+                str(document["seed"]),
+            )
+        ],
+    )
+    console.print(f"\nNext: foundry sample {document['run'][:12]} · foundry show {document['run'][:12]}", markup=False)
+
+
+def sweep(document: Document) -> None:
+    """The ranked table, the verdict in words, and where to look next."""
+    baseline = document["baseline"]
+    rows = [("", "baseline", number(baseline["val_bpb"]), "", "", "")]
+    for rank, candidate in enumerate(document["candidates"], 1):
+        failed = candidate["status"] == "failed"
+        rows.append(
+            (
+                "" if failed else str(rank),
+                candidate["mutation"],
+                number(candidate["val_bpb"]),
+                signed(candidate["gain_bpb"]),
+                f"{candidate['budget_tokens']:,}" if not failed and "budget_tokens" in candidate else "",
+                f"failed: {candidate['reason']}" if failed else "",
+            )
+        )
+    table("Screening (ranks, decides nothing)", ("", "candidate", "bits per byte", "gain", "tokens", ""), rows)
+    for candidate in document["candidates"]:
+        if candidate["status"] == "failed":
+            console.print(f"  {candidate['mutation']}: {candidate['detail']}", markup=False)
+    for name in document["unchanged"]:
+        console.print(f"  {name}: is the baseline already", markup=False)
+    console.print()
+    if document["verdict"]:
+        console.print(document["verdict"]["says"], markup=False)
+    if document["promoted"]:
+        again = document.get("remeasured_bpb")
+        extra = f" Measured again on other seeds: {signed(again)} bits per byte." if again is not None else ""
+        console.print(f"Promoted: {document['promoted']} is the new {baseline['file']}.{extra}", markup=False)
+    else:
+        console.print(f"Nothing promoted: {document['why']}.", markup=False)
+    if document["verdict"]:
+        console.print(f"Report: {document['verdict']['report']}", markup=False)
+    console.print("Next: foundry log · foundry lineage · foundry diff A B", markup=False)
+
+
+def comparison(document: Document) -> None:
+    """Both arms seed by seed, then the verdict in words."""
+    first, second = document["arms"]
+    rows = []
+    for a, b in zip_longest(first["runs"], second["runs"], fillvalue=NO_RUN):
+        both = a["val_bpb"] is not None and b["val_bpb"] is not None
+        gain = signed(a["val_bpb"] - b["val_bpb"]) if both else ""
+        rows.append((str((a if a["run"] else b)["seed"]), score(a), score(b), gain))
+    table("bits per byte, lower is better", ("seed", first["name"], second["name"], "gain"), rows)
+    console.print(
+        f"\nBudgets matched in {document['match']}: "
+        + " against ".join(
+            f"{arm['budget_tokens']:,} tokens and {arm['budget_flops'] / 1e12:.3g} TFLOP a run, "
+            f"{arm['cost']['seconds']:.1f} s in all"
+            for arm in document["arms"]
+        ),
+        markup=False,
+    )
+    console.print(document["says"], markup=False)
+    console.print(f"Report: {document['report']}", markup=False)
+
+
+def pair_line(say: Callable[[str], None]) -> Callable[[Any, Any, Any], None]:
+    """Says one line for each pair of runs that a test has complete."""
+    seen = 0
+
+    def line(baseline: Any, candidate: Any, plan: Any) -> None:
+        nonlocal seen
+        seen += 1
+        both = baseline.ok and candidate.ok
+        gain = f"gain {baseline.bpb - candidate.bpb:+.4f}" if both else "no gain: a run failed"
+        say(f"pair {seen} of at most {plan.max_pairs}: {gain}")
+
+    return line
+
+
+def catalogue(families: list[Document]) -> None:
+    for family in families:
+        tree = Tree(f"[bold]{family['family']}[/bold]")
+        for variant in family["variants"]:
+            tree.add(f"{variant['name']:<16} {variant['what']}".replace("[", "\\["))
+        console.print(tree)
+    console.print("\nWrite one with: foundry mutate FAMILY VARIANT; stack with +: attention:gqa_2kv+norm:rmsnorm")
+
+
+def mutation(document: Document) -> None:
+    for edit in document["edits"]:
+        console.print(f"  {edit['path']}: {edit['old']} → {edit['new']}", markup=False)
+    if not document["edits"]:
+        console.print("  no change: this is the baseline already", markup=False)
+    console.print(f"Wrote {document['file']}", markup=False)
+    console.print(f"Next: foundry compare {document['baseline']} {document['file']}", markup=False)
+
+
+def reverted(document: Document) -> None:
+    console.print(f"{document['file']} is {document['to'][:12]} again (it was {document['from'][:12]}).", markup=False)
+
+
+def data(document: Document) -> None:
+    for key, value in document.items():
+        console.print(f"{key:>14}  {value}", markup=False)
+
+
+def kinds(slots: dict[str, dict[str, str]]) -> None:
+    for slot, parts in slots.items():
+        console.print(f"[bold]{slot}[/bold]")
+        for kind, what in parts.items():
+            console.print(f"  {kind:<16} {what}", markup=False)
+
+
+def number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def signed(value: float | None) -> str:
+    return "" if value is None else f"{value:+.4f}"
+
+
+def score(run: Document) -> str:
+    return number(run["val_bpb"]) if run["val_bpb"] is not None else run["status"]
+
+
+def log(rows: list[Document]) -> None:
+    """Runs, newest first."""
+    table(
+        "",
+        ("run", "recipe", "seed", "status", "bits per byte", "tokens", "seconds"),
+        [
+            (
+                row["id"][:12],
+                row["name"] or row["recipe"][:12],
+                str(row["seed"])[-8:],
+                f"{row['status']}: {row['reason']}" if row["reason"] else row["status"],
+                number(row.get("val_bpb")),
+                f"{row['tokens']:,}" if row.get("tokens") else "",
+                f"{row['seconds']:.1f}" if row.get("seconds") is not None else "",
+            )
+            for row in rows
+        ],
+    )
+    if not rows:
+        console.print("No runs yet. Start with: foundry sweep position rope alibi --promote", markup=False)
+
+
+def show(document: Document) -> None:
+    console.print_json(data=document)
+
+
+def diff(rows: list[Document]) -> None:
+    for row in rows:
+        console.print(f"  {row['path']}: {row['old']} → {row['new']}", markup=False)
+    if not rows:
+        console.print("the same recipe", markup=False)
+
+
+def lineage(rows: list[Document]) -> None:
+    """How a baseline came to be, oldest first."""
+    for row in rows:
+        effect = row.get("effect") or {}
+        gain = f"  {signed(effect.get('effect_bpb'))} bits per byte, n = {effect['n']}" if "n" in effect else ""
+        console.print(f"{row['to_fp'][:12]}  {row['kind']:<8} {row['mutation']}{gain}", markup=False)
+    if not rows:
+        console.print("No promotion yet.", markup=False)

@@ -1,0 +1,97 @@
+"""A seat: the judge's hold on one contestant's process. Asks it questions, bounds its time, names how it failed.
+
+May not: import the contestant's code, believe anything it says beyond a status byte and numbers.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from foundry.core.errors import RunFailure
+from foundry.judge.channel import Ask, Channel, Status
+from foundry.judge.contestant import Job, serve
+
+_REASONS = {Status.CRASH: "crash", Status.OOM: "oom", Status.INVALID: "invalid"}
+
+
+class Seat:
+    """Forks on creation, and so must be made before judged text is read, and while this process has one thread."""
+
+    def __init__(self, job: Job, channel: Channel, call_seconds: float) -> None:
+        self.channel, self.call_seconds = channel, call_seconds
+        self._loading, self._loaded = False, False
+        self.forward_seconds = 0.0
+        self.pid = os.fork()
+        if self.pid == 0:
+            serve(job, channel)
+        channel.enter_judge()
+        self._alive = True
+
+    def begin_loading(self) -> None:
+        """Let it build its model now, beside others; the first forward pass waits for it."""
+        self._loading = True
+        self._ask(Ask.LOAD)
+
+    def forward(self, ids: np.ndarray) -> None:
+        """Compute logits of `ids` [rows, T]. Raises RunFailure."""
+        if not self._loading:
+            self.begin_loading()
+        if not self._loaded:
+            self._wait()
+            self._loaded = True
+        self.channel.ids[: len(ids)] = ids
+        started = time.monotonic()
+        self._ask(Ask.FORWARD, len(ids))
+        self._wait()
+        self.forward_seconds += time.monotonic() - started
+
+    def slice(self, start: int, count: int) -> Tensor:
+        """Logits [count, V] of the last batch's positions from `start` on, counted row by row. Raises RunFailure.
+
+        A copy: what the judge compares is what it scores, whatever the contestant writes meanwhile.
+        """
+        self._ask(Ask.SLICE, start)
+        self._wait()
+        return torch.from_numpy(self.channel.logits[:count].copy())
+
+    def end(self) -> None:
+        """Kill the process and take it off the table. May be called twice."""
+        if self._alive:
+            self._alive = False
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self.channel.close()
+
+    def _ask(self, ask: Ask, argument: int = 0) -> None:
+        try:
+            self.channel.ask(ask, argument)
+        except BrokenPipeError:
+            raise self._gone() from None
+
+    def _wait(self) -> None:
+        if not select.select([self.channel.answer_fd], [], [], self.call_seconds)[0]:
+            raise RunFailure("timeout", f"the model took over {self.call_seconds:g} s for one batch")
+        status = self.channel.read_answer()
+        if status is None:
+            raise self._gone()
+        if status is not Status.OK:
+            raise RunFailure(_REASONS[status], self.channel.words())
+
+    def _gone(self) -> RunFailure:
+        """How a process that answers no more has ended."""
+        os.kill(self.pid, signal.SIGKILL)
+        _, wait_status = os.waitpid(self.pid, 0)
+        self._alive = False
+        self.channel.close()
+        code = os.waitstatus_to_exitcode(wait_status)
+        if code >= 0:
+            return RunFailure("crash", f"the model's process ended with exit code {code}")
+        name = signal.Signals(-code).name
+        return RunFailure("oom" if name == "SIGKILL" else "crash", f"the model's process was ended by {name}")

@@ -1,0 +1,106 @@
+"""The judge's process: seats the contestant, then opens the judged text, and scores. Forked from the warm zygote.
+
+The order is the protection: contestants are forked while no judged text is in memory, and the secret that says where
+they are probed is drawn after that. May not: import the contestant's code, read anything that it wrote but weights.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+import signal
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from foundry.core.errors import RequestError
+from foundry.judge.channel import Channel
+from foundry.judge.contestant import Job
+from foundry.judge.score import TOLERANCES, Judging, Score, quarantine
+from foundry.judge.seat import Seat
+from foundry.judge.splice import MAX_ROUNDS, make_plan, rounds_for
+from foundry.judge.windows import Stretch, cut_windows
+
+CALL_SECONDS = 240.0  # below the stall that the pool ends a worker for, so that the failure can be named here
+BATCH_TOKENS = 8192
+BATCH_LOGITS_BYTES = 1 << 28
+MIN_BATCHES = 4  # so that there are earlier calls to remember
+
+
+class Line(Protocol):
+    """The worker's line to its controller."""
+
+    def tell(self, **facts: Any) -> None: ...
+
+
+def main(payload: dict[str, Any], line: Line) -> dict[str, Any]:
+    """Judge one checkpoint on one split. Raises what `judge` raises.
+
+    payload: model, vocab_size, checkpoint, judge_dir, split, judged_bytes, device, threads; optionally precision
+    (`fp32`), reference_bpb and call_seconds. Returns bpb, bytes, tokens, seconds, forward_seconds and probes.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # there is nothing to save: asked to stop, it ends
+    started = time.monotonic()
+    job = Job(
+        model=payload["model"],
+        vocab_size=payload["vocab_size"],
+        checkpoint=Path(payload["checkpoint"]),
+        device=payload["device"],
+        threads=payload["threads"],
+        precision=payload.get("precision", "fp32"),
+    )
+
+    def read() -> Iterable[Stretch]:
+        from foundry.data.judged import JudgedSplit
+
+        return JudgedSplit.open(Path(payload["judge_dir"]), payload["split"]).select(payload["judged_bytes"])
+
+    score = judge(job, read, line, payload.get("call_seconds", CALL_SECONDS))
+    return {
+        "bpb": score.bpb,
+        "bytes": score.bytes,
+        "tokens": score.tokens,
+        "seconds": time.monotonic() - started,
+        "forward_seconds": score.forward_seconds,
+        "probes": {
+            "cuts": score.cuts,
+            "splice_gap": score.splice_gap,
+            "order_gap_nats": score.order_gap_nats,
+            "quarantine": quarantine(score.bpb, payload.get("reference_bpb")),
+        },
+    }
+
+
+def judge(job: Job, read: Callable[[], Iterable[Stretch]], line: Line, call_seconds: float = CALL_SECONDS) -> Score:
+    """Score `job` on the stretches that `read` gives; it is called when every contestant has been forked.
+
+    Raises RunFailure (`leak`, `invalid`, `nan`, `crash`, `oom`, `timeout`) and WorkError. One thread until here.
+    """
+    if job.precision not in TOLERANCES:
+        raise RequestError("judge.unknown_precision", "precision", got=job.precision, choices=list(TOLERANCES))
+    most_rows = _most_rows(job.context, job.vocab_size)
+    seats: list[Seat] = []
+    try:
+        for _ in range(MAX_ROUNDS + 3):
+            channel = Channel(most_rows, job.context, job.vocab_size)
+            seats.append(Seat(job, channel, call_seconds))
+        torch.set_num_threads(job.threads)
+        windows = cut_windows(read(), job.context, job.vocab_size)
+        count = len(windows.lengths)
+        plan = make_plan(windows, rounds_for(count), secrets.randbits(128))
+        rows = math.ceil(count / max(math.ceil(count / most_rows), min(MIN_BATCHES, count)))
+        witness, other, *sealed = seats[: plan.sealed + 2]
+        for seat in (other, *sealed):
+            seat.begin_loading()
+        return Judging(plan, sealed, other, witness, rows, TOLERANCES[job.precision]).run(line.tell)
+    finally:
+        for seat in seats:
+            seat.end()
+
+
+def _most_rows(context: int, vocab_size: int) -> int:
+    """Rows of a batch, bounded by what its logits take."""
+    return max(1, min(BATCH_TOKENS, BATCH_LOGITS_BYTES // (4 * vocab_size)) // context)

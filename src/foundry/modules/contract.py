@@ -1,0 +1,100 @@
+"""What every kind in every slot must keep, as functions `(slot, kind)` that raise ContractError naming the clause.
+
+`CLAUSES` says which hold for which slot; tests run them over `slot.kinds()`, and `foundry check` over one file.
+May not: know any kind by name but the plain ones that a part is tried with.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+
+from foundry.core import yaml_io
+from foundry.core.errors import RequestError, WorkError
+from foundry.core.slot import PartConfig, Slot
+
+MAX_LINES = 150
+REQUIRED: dict[str, dict[str, object]] = {"attention": {"heads": 4}, "optimizer": {"lr": 0.02}}
+"""Values of the fields without a default that a slot's base has; a kind's own fields need defaults."""
+
+Clause = Callable[[Slot, str], None]
+
+
+class ContractError(WorkError):
+    """A part that breaks a clause; `clause` is the name of the function that found it."""
+
+    def __init__(self, clause: str, slot: Slot, kind: str, message: str) -> None:
+        super().__init__("contract.broken", f"{slot.name}:{kind}", f"{clause}: {message}")
+        self.clause = clause
+
+
+def example(slot: Slot, kind: str, **fields: object) -> PartConfig:
+    """The kind's config with its defaults, but for `fields`."""
+    return slot.parse({"kind": kind, **REQUIRED.get(slot.name, {}), **fields})
+
+
+def check_file_explains_itself(slot: Slot, kind: str) -> None:
+    """The file starts with a docstring whose first line says what the part is and what it may not do."""
+    path = slot.path(kind)
+    text = path.read_text()
+    first = (ast.get_docstring(ast.parse(text)) or "").partition("\n\n")[0]
+    if "May not" not in (ast.get_docstring(ast.parse(text)) or "") or not first.strip():
+        raise ContractError(
+            "check_file_explains_itself",
+            slot,
+            kind,
+            f"{path.name}'s docstring must say what it is for and 'May not: …'",
+        )
+    if len(text.splitlines()) >= MAX_LINES:
+        raise ContractError(
+            "check_file_explains_itself",
+            slot,
+            kind,
+            f"{path.name} has {len(text.splitlines())} lines; under {MAX_LINES}",
+        )
+
+
+def check_defaults_build(slot: Slot, kind: str) -> None:
+    """Every field that is the kind's own has a default."""
+    try:
+        example(slot, kind)
+    except RequestError as error:
+        raise ContractError("check_defaults_build", slot, kind, str(error)) from error
+
+
+def check_round_trip(slot: Slot, kind: str) -> None:
+    """Config → plain data → YAML → config gives an equal config, and an unknown key is refused by name."""
+    clause = "check_round_trip"
+    config = example(slot, kind)
+    plain = config.model_dump(mode="json")
+    again = slot.parse(yaml_io.parse(yaml_io.updated("", plain)))
+    if again != config:
+        raise ContractError(clause, slot, kind, f"{config} came back from YAML as {again}")
+    try:
+        slot.parse({**plain, "no_such_key": 1})
+    except RequestError as error:
+        if error.path != f"{slot.at}.no_such_key":
+            raise ContractError(clause, slot, kind, f"an unknown key is blamed on '{error.path}'") from error
+    else:
+        raise ContractError(clause, slot, kind, "an unknown key is accepted")
+
+
+COMMON: tuple[Clause, ...] = (check_file_explains_itself, check_defaults_build, check_round_trip)
+
+
+def clauses(slot: Slot) -> tuple[Clause, ...]:
+    """Every clause that a kind of `slot` must keep, the cheapest first. Slots of other rooms have the common ones."""
+    from foundry.modules import contract_model, contract_training  # these import torch; listing clauses needn't
+
+    return COMMON + contract_model.CLAUSES.get(slot.name, ()) + contract_training.CLAUSES.get(slot.name, ())
+
+
+def broken(slot: Slot, kind: str) -> Iterator[ContractError]:
+    """Each clause that `kind` breaks. A part that raises breaks the clause in which it does."""
+    for clause in clauses(slot):
+        try:
+            clause(slot, kind)
+        except ContractError as error:
+            yield error
+        except Exception as error:  # the part's own code
+            yield ContractError(clause.__name__, slot, kind, f"{type(error).__name__}: {error}")

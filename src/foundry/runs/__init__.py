@@ -1,0 +1,1 @@
+"""Runs: identity, the ledger of record, warm workers, and the engine that drives runs through train and judge."""

@@ -1,0 +1,340 @@
+"""Drives runs through train → judge, many at once, and keeps the ledger. May not: decide what to run or who is better.
+
+Asking for a run that is in the ledger returns its stored result at once; a run that another live controller is training
+is waited for; one that the machine lost is trained again from its last checkpoint, with the same seed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from foundry.core import places
+from foundry.core.errors import RunFailure
+from foundry.core.files import write_json
+from foundry.data.prepared import Prepared
+from foundry.runs.ledger import Ledger
+from foundry.runs.pool import Ended, Pool, Progress, Task
+from foundry.runs.spec import RunSpec
+
+MAX_ATTEMPTS = 3  # of a run that the machine keeps losing, before it counts as crashed
+POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a run may use before it is ended. None of it is part of a run's identity."""
+
+    wall_seconds: float = 24 * 3600.0
+    stall_seconds: float = 300.0
+    memory_bytes: int = 0
+    """0 for an equal share of this machine's memory."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A run with its score on one judged split, or its typed failure; never both."""
+
+    spec: RunSpec
+    split: str
+    status: str
+    reason: str | None = None
+    detail: str = ""
+    bpb: float | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    stored: bool = False
+    """True when nothing had to be done."""
+
+    @property
+    def id(self) -> str:
+        return self.spec.id
+
+    @property
+    def ok(self) -> bool:
+        return self.status == "done"
+
+    def to_json(self) -> dict[str, Any]:
+        known = ("train_loss", "tokens", "flops", "seconds", "device")
+        return {
+            "run": self.id,
+            "status": self.status,
+            "reason": self.reason,
+            "detail": self.detail,
+            "val_bpb" if self.split == "validation" else f"{self.split}_bpb": self.bpb,
+            **{key: self.facts.get(key) for key in known},
+            "seed": self.spec.seed,
+            "recipe": self.spec.recipe.fingerprint,
+        }
+
+
+class Watcher(Protocol):
+    """Sees what happens; a progress display, for one."""
+
+    def started(self, spec: RunSpec, stage: str) -> None: ...
+    def progressed(self, spec: RunSpec, stage: str, facts: dict[str, Any]) -> None: ...
+    def ended(self, result: RunResult) -> None: ...
+
+
+class Silent:
+    def started(self, spec: RunSpec, stage: str) -> None: ...
+    def progressed(self, spec: RunSpec, stage: str, facts: dict[str, Any]) -> None: ...
+    def ended(self, result: RunResult) -> None: ...
+
+
+@dataclass
+class _Ask:
+    """One run wanted on one split, on its way."""
+
+    spec: RunSpec
+    data: Prepared
+    split: str
+    stage: str = "new"
+    fence: int = 0
+    losses: int = 0
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.spec.id, self.split
+
+
+class Engine:
+    """Use as a context manager: leaving it stops what still runs, checkpoints kept."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        jobs: int,
+        device: str = "auto",
+        judged_bytes: int = 1 << 15,
+        limits: Limits = Limits(),  # noqa: B008 (frozen)
+        watcher: Watcher | None = None,
+        retry: bool = False,
+        checkpoint_seconds: float = 60.0,
+    ) -> None:
+        self.ledger, self.jobs, self.device = ledger, jobs, device
+        self.judged_bytes, self.limits, self.retry = judged_bytes, limits, retry
+        self.checkpoint_seconds = checkpoint_seconds
+        self.watcher: Watcher = watcher or Silent()
+        self._pool: Pool | None = None
+        self._asks: dict[tuple[str, str], _Ask] = {}
+        self._elsewhere: list[_Ask] = []
+        self._ready: deque[RunResult] = deque()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.cancel_all()
+        if self._pool is not None:
+            self._pool.close()
+
+    # -- asking ---------------------------------------------------------------------------------------------------
+
+    def submit(self, spec: RunSpec, data: Prepared, split: str = "validation") -> None:
+        """Ask for one run's score on `split`; its result comes from `wait`. Asking twice is asking once."""
+        ask = _Ask(spec, data, split)
+        if ask.key not in self._asks:
+            self._asks[ask.key] = ask
+            self.ledger.runs.put(spec, judged_hash=data.judged_hash)
+            self._advance(ask)
+
+    def wait(self) -> list[RunResult]:
+        """Block until something that was asked for is finished; its results. Empty when nothing is under way."""
+        while not self._ready and self._asks:
+            self._turn()
+        results = list(self._ready)
+        self._ready.clear()
+        return results
+
+    def gather(self, asks: Iterable[tuple[RunSpec, Prepared]], split: str = "validation") -> list[RunResult]:
+        """The results of all that is asked for, in the order asked."""
+        asks = list(asks)
+        for spec, data in asks:
+            self.submit(spec, data, split)
+        found: dict[str, RunResult] = {}
+        wanted = {spec.id for spec, _ in asks}
+        while wanted - found.keys():
+            found |= {result.id: result for result in self.wait() if result.split == split}
+        return [found[spec.id] for spec, _ in asks]
+
+    @property
+    def busy(self) -> int:
+        """Runs asked for and not yet finished."""
+        return len(self._asks)
+
+    def cancel_all(self) -> None:
+        """Stop what is under way; a training run saves its checkpoint first and is released for whoever asks next."""
+        for ask in list(self._asks.values()):
+            if ask.stage in ("train", "judge") and self._pool is not None:
+                self._pool.stop(_task_id(ask))
+        deadline = time.monotonic() + 10
+        while self._pool is not None and self._pool.busy and time.monotonic() < deadline:
+            for event in self._pool.poll(0.1):
+                ask = self._ask_of(event.id)
+                if isinstance(event, Ended) and ask is not None and event.result and ask.stage == "train":
+                    if event.result.get("status") == "done":
+                        self._trained(ask, event.result)
+        for ask in self._asks.values():
+            if ask.fence:
+                self.ledger.runs.release(ask.spec.id, ask.fence)
+        self._asks.clear()
+        self._elsewhere.clear()
+
+    # -- one run's way ---------------------------------------------------------------------------------------------
+
+    def _advance(self, ask: _Ask) -> None:
+        """Put `ask` on its next stage, by what the ledger knows of it."""
+        run = self.ledger.runs.get(ask.spec.id)
+        score = self.ledger.runs.score(ask.spec.id, ask.split)
+        if score is not None:
+            return self._end(ask, RunResult(ask.spec, ask.split, "done", bpb=score["bpb"], facts=run, stored=True))
+        if run["status"] == "failed" and not self.retry:
+            failure = RunResult(ask.spec, ask.split, "failed", run["reason"], run["detail"], facts=run, stored=True)
+            return self._end(ask, failure)
+        if run["status"] in ("trained", "done") and self._weights(ask).is_dir():
+            return self._submit_judge(ask)
+        training_here = any(o.stage == "train" and o.spec.id == ask.spec.id for o in self._asks.values())
+        again = run["fence"] if run["status"] in ("trained", "done", "failed") else None
+        claim = None if training_here else self.ledger.runs.claim(ask.spec.id, again)
+        if claim is None:
+            ask.stage = "elsewhere"
+            self._elsewhere.append(ask)
+            return None
+        ask.fence = claim
+        return self._submit_train(ask)
+
+    def _submit_train(self, ask: _Ask) -> None:
+        self._submit(ask, "train", "foundry.train.worker:main", self.train_payload(ask.spec, ask.data))
+
+    def train_payload(self, spec: RunSpec, data: Prepared) -> dict[str, Any]:
+        """What the training worker is given; the run's folder and recipe.yaml exist afterwards."""
+        folder, recipe = run_folder(spec.id), spec.recipe.to_dict()
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "recipe.yaml").exists():
+            spec.recipe.save(folder / "recipe.yaml")
+        return {
+            "model": recipe["model"],
+            "train": recipe["train"],
+            "seed": spec.seed,
+            "steps": spec.recipe.steps(spec.budget_tokens),
+            "vocab_size": data.vocab_size,
+            "train_dir": str(data.train_dir),
+            "out": str(folder),
+            "device": self.device,
+            "threads": self.threads,
+            "checkpoint_seconds": self.checkpoint_seconds,
+        }
+
+    def _submit_judge(self, ask: _Ask) -> None:
+        payload = {
+            "model": ask.spec.recipe.to_dict()["model"],
+            "vocab_size": ask.data.vocab_size,
+            "checkpoint": str(self._weights(ask)),
+            "judge_dir": str(ask.data.judge_dir),
+            "split": ask.split,
+            "judged_bytes": self.judged_bytes,
+            "device": self.device,
+            "threads": self.threads,
+        }
+        self._submit(ask, "judge", "foundry.judge.worker:main", payload)
+
+    def _submit(self, ask: _Ask, stage: str, target: str, payload: dict[str, Any]) -> None:
+        ask.stage = stage
+        if self._pool is None:
+            self._pool = Pool(self.jobs)
+        log = run_folder(ask.spec.id) / ("log.txt" if stage == "train" else "judge.txt")
+        limits = self.limits
+        memory = limits.memory_bytes or int(0.9 * _memory_bytes() / self.jobs)
+        self._pool.submit(Task(_task_id(ask), target, payload, log, limits.wall_seconds, limits.stall_seconds, memory))
+        self.watcher.started(ask.spec, stage)
+
+    def _turn(self) -> None:
+        """One round of events from the pool, and a look at what other controllers are training."""
+        if self._pool is None:
+            time.sleep(POLL_SECONDS)
+        else:
+            for event in self._pool.poll(POLL_SECONDS if not self._ready else 0):
+                ask = self._ask_of(event.id)
+                if ask is None:
+                    continue
+                if isinstance(event, Progress):
+                    self.watcher.progressed(ask.spec, ask.stage, event.facts)
+                elif isinstance(event, Ended):
+                    self._ended(ask, event)
+        waiting, self._elsewhere = self._elsewhere, []
+        for ask in waiting:
+            self._advance(ask)
+
+    def _ended(self, ask: _Ask, event: Ended) -> None:
+        if event.reason == "lost" and ask.losses + 1 < MAX_ATTEMPTS:
+            ask.losses += 1
+            return self._submit_train(ask) if ask.stage == "train" else self._submit_judge(ask)
+        if event.reason is not None:
+            reason = "crash" if event.reason == "lost" else event.reason
+            return self._failed(ask, RunFailure(reason, event.detail))
+        result = event.result or {}
+        if ask.stage == "judge":
+            return self._judged(ask, result)
+        if result.get("status") != "done":  # stopped before its end by somebody else's signal
+            return self._submit_train(ask)
+        self._trained(ask, result)
+        return self._submit_judge(ask)
+
+    def _trained(self, ask: _Ask, result: dict[str, Any]) -> None:
+        self.record_trained(ask.spec, ask.data, ask.fence, result)
+        ask.fence = 0
+
+    def record_trained(self, spec: RunSpec, data: Prepared, fence: int, result: dict[str, Any]) -> None:
+        """Put what a training worker returned on the record. Raises WorkError when the lease was lost."""
+        flops = result["tokens"] * spec.flops_per_token(data.vocab_size)
+        self.ledger.runs.trained(spec.id, fence, {**result, "flops": flops, "device": self.device})
+
+    def _judged(self, ask: _Ask, score: dict[str, Any]) -> None:
+        self.ledger.runs.add_score(ask.spec.id, ask.split, score)
+        run = self.ledger.runs.get(ask.spec.id)
+        self._end(ask, RunResult(ask.spec, ask.split, "done", bpb=score["bpb"], facts=run))
+
+    def _failed(self, ask: _Ask, failure: RunFailure) -> None:
+        self.ledger.runs.fail(ask.spec.id, ask.fence or None, failure.reason, failure.detail)
+        run = self.ledger.runs.get(ask.spec.id)
+        self._end(ask, RunResult(ask.spec, ask.split, "failed", failure.reason, failure.detail, facts=run))
+
+    def _end(self, ask: _Ask, result: RunResult) -> None:
+        del self._asks[ask.key]
+        if not result.stored:
+            folder = run_folder(ask.spec.id)
+            write_json(folder / "status.json", result.to_json())
+            shutil.rmtree(folder / "checkpoint" / "optimizer", ignore_errors=True)
+        self._ready.append(result)
+        self.watcher.ended(result)
+
+    # -- small facts -----------------------------------------------------------------------------------------------
+
+    @property
+    def threads(self) -> int:
+        return max(1, (os.cpu_count() or 1) // self.jobs)
+
+    def _weights(self, ask: _Ask) -> Path:
+        return run_folder(ask.spec.id) / "checkpoint"
+
+    def _ask_of(self, task_id: str) -> _Ask | None:
+        run, _, split = task_id.partition("/")
+        return self._asks.get((run, split))
+
+
+def run_folder(run_id: str) -> Path:
+    return places.runs() / run_id[:16]
+
+
+def _task_id(ask: _Ask) -> str:
+    return f"{ask.spec.id}/{ask.split}"
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,0 +1,221 @@
+"""Recipes, runs and scores in the ledger: leases, fencing, results kept once. May not: decide what is run.
+
+    queued ──claim──▶ running ──trained──▶ trained ──add_score──▶ done
+       ▲                 │                    └──fail──▶ failed
+       └──release, or the owner's death──┘────fail──▶ failed
+
+Execution is at-least-once: a run that was lost is claimed again, with the same seed. Effects are exactly-once: every
+claim raises the run's fence, and a writer with an older one changes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from typing import TYPE_CHECKING, Any, final
+
+from foundry.core.errors import REASONS, WorkError
+from foundry.runs.ledger_file import LedgerFile, now, to_text
+from foundry.runs.owner import Owner, is_alive
+
+if TYPE_CHECKING:
+    from foundry.recipe import Recipe
+    from foundry.runs.spec import RunSpec
+
+_FACTS = ("train_loss", "tokens", "flops", "steps", "seconds", "device", "tier")
+
+
+@final
+class Recipes:
+    """What was trained, kept whole: content, and the source of workspace code, so that it can be rebuilt."""
+
+    def __init__(self, file: LedgerFile) -> None:
+        self._file = file
+
+    def put(self, recipe: Recipe) -> None:
+        """Record a recipe; the first record stays. Raises WorkError when workspace code changed under our hands."""
+        if self.get(recipe.fingerprint) is None:
+            content, sources = to_text(recipe.to_dict()), to_text(_source_texts(recipe))
+            values = (recipe.fingerprint, recipe.name, content, sources, now())
+            with self._file.writing() as write:
+                write.execute(
+                    "INSERT OR IGNORE INTO recipes(fingerprint, name, content, sources, created) VALUES (?,?,?,?,?)",
+                    values,
+                )
+
+    def get(self, fingerprint: str) -> dict[str, Any] | None:
+        """The row: fingerprint, name, content and sources (both JSON text), created."""
+        return self._file.row("SELECT * FROM recipes WHERE fingerprint = ?", fingerprint)
+
+
+@final
+class Runs:
+    """Every run once, by the id of its content."""
+
+    def __init__(self, file: LedgerFile, recipes: Recipes) -> None:
+        self._file, self._recipes = file, recipes
+
+    def put(self, spec: RunSpec, judged_hash: str = "") -> None:
+        """Record that a run is wanted; one that is known stays as it is."""
+        if self._file.row("SELECT 1 FROM runs WHERE id = ?", spec.id) is None:
+            self._recipes.put(spec.recipe)
+            fingerprint = spec.recipe.fingerprint
+            values = (spec.id, fingerprint, spec.seed, spec.budget_tokens, spec.data_hash, judged_hash, now())
+            with self._file.writing() as write:
+                write.execute(
+                    "INSERT OR IGNORE INTO runs(id, recipe, seed, budget_tokens, data_hash, judged_hash, created) "
+                    "VALUES (?,?,?,?,?,?,?)",
+                    values,
+                )
+
+    def get(self, run: str) -> dict[str, Any]:
+        """The run's row. Raises WorkError for an id that isn't recorded."""
+        row = self._file.row("SELECT * FROM runs WHERE id = ?", run)
+        if row is None:
+            raise WorkError("ledger.unknown_run", run, "no such run in the ledger")
+        return row
+
+    def claim(self, run: str, again: int | None = None) -> int | None:
+        """Take the lease on training `run`: the fence to show from now on, or None when it isn't to be had.
+
+        It is to be had when the run is queued, or running with an owner that is dead. What is finished (trained, done,
+        failed) is trained again only for a caller who names in `again` the fence under which it was finished, so that
+        of two who saw it finished one trains it again. Nobody takes a lease from the living.
+        """
+        with self._file.writing() as write:
+            row = _locked(write, run)
+            if row["status"] == "running":
+                free = not is_alive(row["owner"])
+            else:
+                free = row["status"] == "queued" or row["fence"] == again
+            if not free:
+                return None
+            fence = row["fence"] + 1
+            write.execute(
+                "UPDATE runs SET status='running', reason=NULL, detail='', owner=?, fence=?, attempts=attempts+1, "
+                "started=?, finished=NULL WHERE id=?",
+                (str(Owner.me()), fence, now(), run),
+            )
+            return fence
+
+    def trained(self, run: str, fence: int, facts: dict[str, Any]) -> None:
+        """The weights are there: record the facts of the training and give the lease back. Raises WorkError when the
+        lease was lost. Of `facts`, those that the ledger knows are kept: train_loss, tokens, flops, steps, …"""
+        known = {name: facts[name] for name in _FACTS if facts.get(name) is not None}
+        sets = "".join(f", {name}=:{name}" for name in known)
+        values = {**known, "id": run, "fence": fence}
+        with self._file.writing() as write:
+            row = write.execute(
+                f"UPDATE runs SET status='trained', owner=NULL{sets} "
+                "WHERE id=:id AND fence=:fence AND status='running'",
+                values,
+            )
+            _took_effect(row, run)
+            # Weights trained again are the same weights; what was scored stays scored.
+            write.execute(
+                "UPDATE runs SET status='done', finished=? WHERE id=? AND EXISTS(SELECT 1 FROM scores WHERE run=?)",
+                (now(), run, run),
+            )
+
+    def fail(self, run: str, fence: int | None, reason: str, detail: str = "") -> None:
+        """The run ends without a result: while it was trained (with its fence), or judged (None, no lease is held).
+        Raises WorkError when the lease was lost, ValueError for an unknown reason."""
+        if reason not in REASONS:
+            raise ValueError(f"unknown failure reason {reason!r}")
+        held = "status IN ('trained', 'done')" if fence is None else "fence=:fence AND status='running'"
+        values = {"reason": reason, "detail": detail, "now": now(), "id": run, "fence": fence}
+        with self._file.writing() as write:
+            row = write.execute(
+                "UPDATE runs SET status='failed', reason=:reason, detail=:detail, owner=NULL, finished=:now "
+                f"WHERE id=:id AND {held}",
+                values,
+            )
+            _took_effect(row, run)
+
+    def release(self, run: str, fence: int) -> bool:
+        """Give a lease back unfinished: the run is queued again. False, and nothing happens, when it was lost."""
+        with self._file.writing() as write:
+            row = write.execute(
+                "UPDATE runs SET status='queued', owner=NULL WHERE id=? AND fence=? AND status='running'", (run, fence)
+            )
+            return row.rowcount == 1
+
+    def recover(self) -> int:
+        """Queue again what dead owners left running; how many. `claim` does as much for the run asked for."""
+        with self._file.writing() as write:
+            running = write.execute("SELECT id, owner FROM runs WHERE status='running'").fetchall()
+            lost = [(row["id"],) for row in running if not is_alive(row["owner"])]
+            write.executemany("UPDATE runs SET status='queued', owner=NULL WHERE id=?", lost)
+        return len(lost)
+
+    def score(self, run: str, split: str) -> dict[str, Any] | None:
+        """The run's score on one judged split: bpb, bytes, tokens, seconds, probes (JSON text), protocol."""
+        return self._file.row("SELECT * FROM scores WHERE run = ? AND split = ?", run, split)
+
+    def add_score(self, run: str, split: str, score: dict[str, Any], protocol: str = "") -> None:
+        """Record the judge's score {bpb, bytes, tokens, seconds, probes}; the first one stays.
+
+        Raises WorkError when bpb isn't a finite number, and for a run that isn't trained."""
+        if not math.isfinite(score["bpb"]):
+            raise WorkError("ledger.bad_score", run, f"{score['bpb']} is not a score; record a failure")
+        values = (run, split, score["bpb"], score["bytes"], score["tokens"], score["seconds"])
+        with self._file.writing() as write:
+            if _locked(write, run)["status"] not in ("trained", "done", "running"):
+                raise WorkError("ledger.fenced", run, "a run that isn't trained has no score")
+            write.execute(
+                "INSERT OR IGNORE INTO scores(run, split, bpb, bytes, tokens, seconds, probes, protocol, created) "
+                "VALUES (?,?,?,?,?,?,?,?,?)",
+                (*values, to_text(score.get("probes", {})), protocol or score.get("protocol", ""), now()),
+            )
+            write.execute("UPDATE runs SET status='done', finished=? WHERE id=? AND status='trained'", (now(), run))
+
+    def read_split(self, split: str, run: str, purpose: str, season: int = 0, limit: int | None = None) -> None:
+        """Record that a sealed split is about to be read for `run`; again for the same purpose is the same read.
+
+        Raises WorkError, and records nothing, past `limit` reads of that split in the season."""
+        with self._file.writing() as write:
+            known = "SELECT 1 FROM split_reads WHERE split=? AND run=? AND purpose=? AND season=?"
+            if write.execute(known, (split, run, purpose, season)).fetchone() is not None:
+                return
+            count = "SELECT count(*) FROM split_reads WHERE split=? AND season=?"
+            if limit is not None and write.execute(count, (split, season)).fetchone()[0] >= limit:
+                raise WorkError("ledger.split_spent", split, f"read {limit} times this season, and no more is allowed")
+            write.execute(
+                "INSERT INTO split_reads(split, run, purpose, season, created) VALUES (?,?,?,?,?)",
+                (split, run, purpose, season, now()),
+            )
+
+    def split_reads(self, split: str) -> list[dict[str, Any]]:
+        """Every read of a split, oldest first: run, purpose, season, created."""
+        return self._file.rows("SELECT * FROM split_reads WHERE split = ? ORDER BY seq", split)
+
+
+def _locked(write: sqlite3.Connection, run: str) -> sqlite3.Row:
+    """The run's row inside a transaction: it can't change before the transaction ends."""
+    row = write.execute("SELECT status, owner, fence FROM runs WHERE id=?", (run,)).fetchone()
+    if row is None:
+        raise WorkError("ledger.unknown_run", run, "no such run in the ledger")
+    return row
+
+
+def _took_effect(cursor: sqlite3.Cursor, run: str) -> None:
+    if cursor.rowcount != 1:
+        raise WorkError("ledger.fenced", run, "the lease was lost; the run is somebody else's, or finished")
+
+
+def _source_texts(recipe: Recipe) -> dict[str, dict[str, str]]:
+    """Of each workspace part in a recipe: its source's hash, file and text."""
+    hashes = recipe.sources()
+    if not hashes:
+        return {}
+    from foundry.core.fingerprint import file_fingerprint
+    from foundry.recipe.recipe import SLOTS, get_path
+
+    texts = {}
+    for slot in SLOTS:
+        if slot.at in hashes:
+            path = slot.path(get_path(recipe.to_dict(), f"{slot.at}.kind"))
+            texts[slot.at] = {"hash": hashes[slot.at], "file": f"{slot.relative}/{path.name}", "text": path.read_text()}
+            if file_fingerprint(path) != hashes[slot.at]:
+                raise WorkError("ledger.source_changed", str(path), "changed while it was recorded", hint="ask again")
+    return texts

@@ -1,0 +1,196 @@
+"""Verdicts and promotions in the ledger: plans fixed before their first run, champions by compare-and-swap.
+
+May not: judge, or touch a baseline file (that is derived from here).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from typing import Any, final
+
+from foundry.core.errors import WorkError
+from foundry.core.fingerprint import fingerprint
+from foundry.runs.ledger_file import LedgerFile, now, to_text
+
+
+@final
+class Verdicts:
+    """A question's `key` is its content; each `attempt` at it has one plan, fixed first, and one verdict."""
+
+    def __init__(self, file: LedgerFile) -> None:
+        self._file = file
+
+    def attempt(self, key: str, again: bool = False) -> int:
+        """The attempt to work on: the latest, or the next when `again` and the latest has its verdict. From 0."""
+        last = self._file.row("SELECT max(attempt) AS n FROM plans WHERE key = ?", key)
+        number = last["n"] if last is not None and last["n"] is not None else 0
+        return number + 1 if again and self.find(key, number) is not None else number
+
+    def fix_plan(self, key: str, attempt: int, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The attempt's plan: the one recorded, or what `make` says now. Of two makers the first is everybody's."""
+        if self._plan(key, attempt) is None:
+            content = to_text(make())
+            with self._file.writing() as write:
+                write.execute("INSERT OR IGNORE INTO plans VALUES (?,?,?,?)", (key, attempt, content, now()))
+        plan = self._plan(key, attempt)
+        assert plan is not None  # plans are never deleted
+        return plan
+
+    def _plan(self, key: str, attempt: int) -> dict[str, Any] | None:
+        row = self._file.row("SELECT content FROM plans WHERE key = ? AND attempt = ?", key, attempt)
+        return json.loads(row["content"]) if row is not None else None
+
+    def find(self, key: str, attempt: int) -> dict[str, Any] | None:
+        """The document of a verdict that was given, else None."""
+        row = self._file.row("SELECT content FROM verdicts WHERE key = ? AND attempt = ?", key, attempt)
+        return json.loads(row["content"]) if row is not None else None
+
+    def record(
+        self, key: str, attempt: int, kind: str, baseline: str, candidate: str, document: dict[str, Any]
+    ) -> None:
+        """Record a verdict under `document["id"]`; the first for an attempt stays. `baseline` and `candidate` are
+        fingerprints of recorded recipes."""
+        values = (document["id"], key, attempt, kind, baseline, candidate, to_text(document), now())
+        with self._file.writing() as write:
+            write.execute(
+                "INSERT INTO verdicts(id, key, attempt, kind, baseline, candidate, content, created) "
+                "VALUES (?,?,?,?,?,?,?,?) ON CONFLICT(key, attempt) DO NOTHING",
+                values,
+            )
+
+    def latest(self, limit: int) -> list[dict[str, Any]]:
+        """The documents of the last verdicts, newest first."""
+        rows = self._file.rows("SELECT content FROM verdicts ORDER BY seq DESC LIMIT ?", limit)
+        return [json.loads(row["content"]) for row in rows]
+
+    def residuals(self, limit: int = 200) -> list[list[float]]:
+        """bpb(baseline) − bpb(candidate) by pair, one list for each of the last verdicts that has at least two pairs:
+        what the scale σ₀ is pooled from."""
+        differences = [_differences(document) for document in self.latest(limit)]
+        return [found for found in differences if len(found) >= 2]
+
+
+@final
+class Promotions:
+    """One line of champions for each track. A track is the name of a baseline file; nothing in it is ever deleted."""
+
+    def __init__(self, file: LedgerFile) -> None:
+        self._file = file
+
+    def last(self, track: str) -> dict[str, Any] | None:
+        """The latest entry of the track."""
+        return self._file.row("SELECT * FROM promotions WHERE track = ? ORDER BY seq DESC LIMIT 1", track)
+
+    def champion(self, track: str) -> str | None:
+        """The fingerprint of the track's champion; None for a track that is new."""
+        last = self.last(track)
+        return last["to_fp"] if last is not None else None
+
+    def lineage(self, track: str) -> list[dict[str, Any]]:
+        """Every entry of the track, oldest first."""
+        return self._file.rows("SELECT * FROM promotions WHERE track = ? ORDER BY seq", track)
+
+    def adopt(self, track: str, fingerprint: str, text: str) -> str:
+        """Take the baseline file as it stands for the champion (it is new, or a person edited it); the entry's id.
+
+        Its old text is its new one: an adoption was never ahead of the file. Adopting the champion changes nothing."""
+        with self._file.writing() as write:
+            last = _last(write, track)
+            if last is not None and last["to_fp"] == fingerprint:
+                return last["id"]
+            values = _entry(track, "adopt", last, fingerprint, "", None, text, text, {})
+            return _insert(write, {**values, "written": now()})
+
+    def promote(
+        self,
+        track: str,
+        *,
+        expected: str,
+        to: str,
+        mutation: str,
+        verdict: str | None,
+        old_text: str,
+        new_text: str,
+        effect: dict[str, Any],
+        reverts: str | None = None,
+    ) -> str:
+        """Make `to` the champion in place of `expected`; the id of the entry. With `reverts`, the id of the entry that
+        is undone by it, which stays on record, marked.
+
+        Raises WorkError `ledger.not_champion` and changes nothing when another promotion came first."""
+        with self._file.writing() as write:
+            last = _last(write, track)
+            champion = last["to_fp"] if last is not None else None
+            if champion != expected:
+                raise WorkError(
+                    "ledger.not_champion",
+                    track,
+                    f"the champion is {str(champion)[:12]}, no longer {expected[:12]}: another promotion came first",
+                    got=expected,
+                    hint="compare with the new champion",
+                )
+            kind = "promote" if reverts is None else "revert"
+            if reverts is not None:
+                write.execute("UPDATE promotions SET reverted=? WHERE id=? AND track=?", (now(), reverts, track))
+            return _insert(write, _entry(track, kind, last, to, mutation, verdict, old_text, new_text, effect))
+
+    def mark_written(self, promotion: str) -> None:
+        """The baseline file holds the entry's new text by now; a later return to the old text is a person's edit."""
+        with self._file.writing() as write:
+            write.execute("UPDATE promotions SET written=? WHERE id=? AND written IS NULL", (now(), promotion))
+
+    def standing(self, track: str) -> dict[str, Any] | None:
+        """The entry that a revert would undo: the latest not undone that made the present champion one."""
+        return self._file.row(
+            "SELECT * FROM promotions WHERE track = ? AND to_fp = ? AND kind != 'revert' AND reverted IS NULL "
+            "AND from_fp IS NOT NULL ORDER BY seq DESC LIMIT 1",
+            track,
+            self.champion(track),
+        )
+
+
+def _last(write: sqlite3.Connection, track: str) -> sqlite3.Row | None:
+    sql = "SELECT seq, id, to_fp FROM promotions WHERE track=? ORDER BY seq DESC LIMIT 1"
+    return write.execute(sql, (track,)).fetchone()
+
+
+def _entry(
+    track: str,
+    kind: str,
+    last: sqlite3.Row | None,
+    to: str,
+    mutation: str,
+    verdict: str | None,
+    old_text: str,
+    new_text: str,
+    effect: dict[str, Any],
+) -> dict[str, Any]:
+    return {
+        "id": fingerprint(["promotion", track, kind, to, last["id"] if last is not None else ""]),
+        "track": track,
+        "kind": kind,
+        "from_fp": last["to_fp"] if last is not None else None,
+        "to_fp": to,
+        "mutation": mutation,
+        "verdict": verdict,
+        "old_text": old_text,
+        "new_text": new_text,
+        "effect": to_text(effect),
+        "created": now(),
+    }
+
+
+def _insert(write: sqlite3.Connection, entry: dict[str, Any]) -> str:
+    names = ", ".join(entry)
+    write.execute(f"INSERT INTO promotions({names}) VALUES ({', '.join('?' * len(entry))})", tuple(entry.values()))
+    return entry["id"]
+
+
+def _differences(document: dict[str, Any]) -> list[float]:
+    """Baseline minus candidate of each pair of a verdict's document in which both runs have a score."""
+    arms = [[run.get("val_bpb") for run in arm.get("runs", [])] for arm in document.get("arms", [])]
+    if len(arms) != 2:
+        return []
+    return [a - b for a, b in zip(*arms, strict=False) if a is not None and b is not None]

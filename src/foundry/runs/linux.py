@@ -1,0 +1,58 @@
+"""What Linux knows of processes and lets one ask of it: /proc and prctl. May not: decide anything."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+def die_with_parent(parent: int) -> None:
+    """Have this process killed when `parent`, its single-threaded parent, ends; at once when it has ended already."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends, so that none gets out of sight."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def children() -> list[int]:
+    """The pids of this process's children, zombies too. Of a process with one thread."""
+    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+
+
+def thread_count() -> int:
+    """Of this process."""
+    return len(os.listdir("/proc/self/task"))
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident memory of a process; 0 of one that is gone."""
+    return _statm(pid, 1)
+
+
+def data_bytes() -> int:
+    """What of this process's address space RLIMIT_DATA counts."""
+    return _statm(os.getpid(), 5)
+
+
+def _statm(pid: int, field: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[field]) * _PAGE_BYTES
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))

@@ -1,0 +1,130 @@
+"""The controller's side of the warm process: starting it, asking it for workers, noticing its death. One pool's.
+
+May not: know of tasks' limits or results.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import selectors
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, final
+
+from foundry.core.errors import WorkError
+from foundry.runs.task import Task
+from foundry.runs.wire import encode, receive_packet, send_packet
+from foundry.runs.zygote import ENVIRONMENT
+
+START_SECONDS = 120.0
+MAX_FAILED_STARTS = 3
+_END_SECONDS = 2.0
+
+
+@final
+class Nursery:
+    """One warm process at a time, started in the background and again when it dies."""
+
+    def __init__(self, preload: Sequence[str], selector: selectors.BaseSelector) -> None:
+        if not sys.platform.startswith("linux"):
+            raise WorkError("pool.platform", sys.platform, "workers need Linux", hint="run it on Linux, or in a VM")
+        self._preload, self._selector = tuple(preload), selector
+        self._failed_starts = 0
+        self._unfit = ""
+        self._start()
+
+    def _start(self) -> None:
+        self.ready = self.lost = False
+        self._started = time.monotonic()
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the process)
+        with theirs:
+            self._process = subprocess.Popen(
+                # -P: a file of the working directory never stands in for a library's module
+                [sys.executable, "-P", "-m", "foundry.runs.zygote", str(theirs.fileno()), *self._preload],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._errors,
+                start_new_session=True,  # Ctrl-C in a terminal is the controller's alone
+                env={**os.environ, **ENVIRONMENT, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            )
+        self._selector.register(self._control, selectors.EVENT_READ)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def due(self) -> float:
+        """When a start that has said nothing is given up."""
+        return math.inf if self.ready else self._started + START_SECONDS
+
+    @staticmethod
+    def order(serial: int, task: Task) -> bytes:
+        """The message that asks for a worker. Raises ValueError or TypeError for a payload that isn't JSON."""
+        return encode(
+            {
+                "serial": serial,
+                "target": task.target,
+                "payload": task.payload,
+                "log": os.fspath(task.log.absolute()),
+                "memory_bytes": task.memory_bytes,
+            }
+        )
+
+    def ask(self, serial: int, task: Task, line: socket.socket) -> None:
+        """Ask for a worker that talks over `line`. A warm process that is gone is noticed by `listen`."""
+        try:
+            send_packet(self._control, self.order(serial, task), line.fileno())
+        except ConnectionError:
+            self.lost = True
+
+    def listen(self) -> Iterator[tuple[dict[str, Any], list[int]]]:
+        """Every message that has arrived, with the file descriptors that came with it; sets `lost` at the end."""
+        while not self.lost:
+            try:
+                message, handles = receive_packet(self._control, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                self.lost = time.monotonic() >= self.due()
+                return
+            if message is None:
+                self.lost = True
+            elif "ready" in message:
+                self.ready, self._failed_starts = True, 0
+            elif "unfit" in message:
+                self._unfit = message["unfit"]
+            else:
+                yield message, handles
+
+    def restart(self) -> str:
+        """Start another in place of one that is lost; what became of that one. Raises WorkError when it never works."""
+        was_ready = self.ready
+        self._end(wait_seconds=0.0)
+        self._errors.seek(0)  # what it had to say about its end
+        last = self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]
+        self._errors.close()
+        self._failed_starts += not was_ready
+        if self._unfit or self._failed_starts >= MAX_FAILED_STARTS:
+            raise WorkError("pool.warm_process", "", self._unfit or last or "it ended before it was ready")
+        self._start()
+        return "the warm process ended"
+
+    def close(self) -> None:
+        if self._process.returncode is None:
+            self._end(wait_seconds=_END_SECONDS)
+            self._errors.close()
+
+    def _end(self, wait_seconds: float) -> None:
+        """Hang up, upon which it kills its workers and ends; kill it when it doesn't."""
+        self._selector.unregister(self._control)
+        self._control.close()
+        try:
+            self._process.wait(wait_seconds)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

@@ -1,0 +1,220 @@
+"""Reading the ledger for people and agents: log, show, diff, lineage. Plain dictionaries out.
+
+May not: write, or import torch or pydantic; each answers from an index, whatever the number of runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from foundry.core.errors import RequestError
+from foundry.runs.ledger import ledger_path
+from foundry.runs.ledger_file import LedgerFile
+from foundry.runs.owner import is_alive
+
+Kind = Literal["run", "recipe", "verdict", "promotion"]
+STATUSES = ("queued", "running", "trained", "done", "failed")
+MAX_SHOWN_MATCHES = 8
+_JSON_COLUMNS = ("content", "sources", "effect", "probes")
+_KEYS: dict[Kind, tuple[str, str]] = {
+    "run": ("runs", "id"),
+    "recipe": ("recipes", "fingerprint"),
+    "verdict": ("verdicts", "id"),
+    "promotion": ("promotions", "id"),
+}
+_RUN = """
+    SELECT runs.*, recipes.name, scores.bpb AS val_bpb FROM runs
+    JOIN recipes ON recipes.fingerprint = runs.recipe
+    LEFT JOIN scores ON scores.run = runs.id AND scores.split = 'validation'"""
+
+
+@contextlib.contextmanager
+def reading(path: Path | None = None) -> Iterator[LedgerFile | None]:
+    """The ledger, read-only; None when there is none yet. Raises WorkError for one that can't be read."""
+    file = LedgerFile.open_to_read(path or ledger_path())
+    try:
+        yield file
+    finally:
+        if file is not None:
+            file.close()
+
+
+def log(
+    *, limit: int = 20, status: str | None = None, recipe: str | None = None, path: Path | None = None
+) -> list[dict[str, Any]]:
+    """The latest runs, newest first, of one status or of one recipe (its fingerprint or the beginning of it).
+
+    Raises RequestError for an unknown status or recipe."""
+    if status is not None and status not in STATUSES:
+        raise RequestError("log.unknown_status", "status", f"no '{status}'", got=status, choices=STATUSES)
+    with reading(path) as file:
+        if file is None:
+            return []
+        # The plus keeps SQLite from answering a recipe's few runs from the index of a status that most runs have.
+        status_column = "runs.status" if recipe is None else "+runs.status"
+        where = {status_column: status, "runs.recipe": recipe and _resolve(file, recipe, ("recipe",))[1]}
+        given = {column: value for column, value in where.items() if value is not None}
+        condition = "WHERE " + " AND ".join(f"{column} = ?" for column in given) if given else ""
+        rows = file.rows(f"{_RUN} {condition} ORDER BY runs.seq DESC LIMIT ?", *given.values(), limit)
+    return [_run(row) for row in rows]
+
+
+def promotions(*, limit: int = 20, path: Path | None = None) -> list[dict[str, Any]]:
+    """The latest promotions of all tracks, newest first."""
+    with reading(path) as file:
+        rows = file.rows("SELECT * FROM promotions ORDER BY seq DESC LIMIT ?", limit) if file is not None else []
+    return [_promotion(row) for row in rows]
+
+
+def lineage(track: str = "experiments/baseline.yaml", path: Path | None = None) -> list[dict[str, Any]]:
+    """How the champion of a baseline file came to be, oldest first."""
+    with reading(path) as file:
+        rows = file.rows("SELECT * FROM promotions WHERE track = ? ORDER BY seq", track) if file is not None else []
+    return [_promotion(row) for row in rows]
+
+
+def show(prefix: str, path: Path | None = None) -> dict[str, Any]:
+    """All that is known of the run, recipe, verdict or promotion whose id is or begins with `prefix`; `kind` says which
+    it is. Raises RequestError when there is none, or more than one."""
+    with reading(path) as file:
+        kind, key = _resolve(file, prefix, tuple(_KEYS))
+        assert file is not None  # an id was found in it
+        return {"kind": kind, **_SHOW[kind](file, key)}
+
+
+def diff(a: str, b: str, path: Path | None = None) -> list[dict[str, Any]]:
+    """What turns `a` into `b`, each the id of a run or recipe, or a YAML file: {"path", "old", "new"} rows.
+
+    Of two runs also what else differs (`run.seed`, …). A key that a hand-written file leaves to its default is None
+    there: knowing the default would take the parts' code. Raises RequestError for what can't be found."""
+    with reading(path) as file:
+        old, new = _content(file, a), _content(file, b)
+    return plain_diff(old, new)
+
+
+def plain_diff(a: dict[str, Any], b: dict[str, Any], prefix: str = "") -> list[dict[str, Any]]:
+    """The leaves in which two plain recipes differ, the name left out; a part of another kind is one row."""
+    rows: list[dict[str, Any]] = []
+    for key in sorted(a.keys() | b.keys()):
+        path = f"{prefix}.{key}" if prefix else key
+        old, new = _spelled_out(a.get(key), b.get(key)), _spelled_out(b.get(key), a.get(key))
+        if path == "name" or (old == new and type(old) is type(new)):
+            continue
+        if isinstance(old, dict) and isinstance(new, dict) and old.get("kind") == new.get("kind"):
+            rows += plain_diff(old, new, path)
+        else:
+            rows.append({"path": path, "old": old, "new": new})
+    return rows
+
+
+def _spelled_out(value: Any, beside: Any) -> Any:
+    """`gqa` as {kind: gqa}, where the other side has a part written out."""
+    return {"kind": value} if isinstance(value, str) and isinstance(beside, dict) and "kind" in beside else value
+
+
+def _content(file: LedgerFile | None, name: str) -> dict[str, Any]:
+    """A recipe as plain data; a run's has its seed, budget and data beside it."""
+    if name.endswith((".yaml", ".yml")) or Path(name).is_file():
+        from foundry.core import yaml_io  # only a file needs the parser
+
+        return yaml_io.load(Path(name))
+    kind, key = _resolve(file, name, ("run", "recipe"))
+    assert file is not None
+    if kind == "recipe":
+        recipe = _recipe_row(file, key)
+        sources = {at: source["hash"] for at, source in recipe["sources"].items()}
+        return {**recipe["content"], **({"sources": sources} if sources else {})}
+    run = file.row("SELECT recipe, seed, budget_tokens, data_hash FROM runs WHERE id = ?", key)
+    assert run is not None
+    return {**_content(file, run.pop("recipe")), "run": run}
+
+
+def _resolve(file: LedgerFile | None, prefix: str, kinds: tuple[Kind, ...]) -> tuple[Kind, str]:
+    """The one (kind, id) that `prefix` means; an id given whole wins over longer ones."""
+    found: list[tuple[Kind, str]] = []
+    if file is not None and prefix.isalnum():
+        for kind in kinds:
+            table, column = _KEYS[kind]
+            sql = f"SELECT {column} AS id FROM {table} WHERE {column} >= ? AND {column} < ? ORDER BY {column} LIMIT ?"
+            rows = file.rows(sql, prefix, prefix + "~", MAX_SHOWN_MATCHES)  # every hex digit sorts before ~
+            found.extend((kind, row["id"]) for row in rows)
+    exact = [match for match in found if match[1] == prefix]
+    matches = exact or found
+    if not matches:
+        what = " or ".join(kinds)
+        raise RequestError("show.unknown", prefix, f"no {what} of that id in the ledger", hint="foundry log lists runs")
+    if len(matches) > 1:
+        choices = [f"{kind} {key[:16]}" for kind, key in matches]
+        raise RequestError(
+            "show.ambiguous", prefix, "more than one begins so", choices=choices, hint="give more digits"
+        )
+    return matches[0]
+
+
+def _run(row: dict[str, Any]) -> dict[str, Any]:
+    """A run's row as shown: under `run` its id; one whose trainer is dead isn't running, whatever it last said."""
+    owner = row.pop("owner")
+    if row["status"] == "running" and not is_alive(owner):
+        row["status"] = "queued"
+    drop = ("id", "seq", "fence")
+    return {"run": row["id"], **{name: value for name, value in row.items() if name not in drop}}
+
+
+def _promotion(row: dict[str, Any]) -> dict[str, Any]:
+    """A promotion's row as shown: without the texts, which `show` has."""
+    drop = ("seq", "old_text", "new_text")
+    return {name: value for name, value in _opened(row).items() if name not in drop}
+
+
+def _opened(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: json.loads(value) if name in _JSON_COLUMNS else value for name, value in row.items()}
+
+
+def _one(file: LedgerFile, sql: str, key: str) -> dict[str, Any]:
+    row = file.row(sql, key)
+    assert row is not None  # the id was found a moment ago, and nothing is ever deleted
+    return row
+
+
+def _recipe_row(file: LedgerFile, key: str) -> dict[str, Any]:
+    return _opened(_one(file, "SELECT * FROM recipes WHERE fingerprint = ?", key))
+
+
+def _show_run(file: LedgerFile, key: str) -> dict[str, Any]:
+    run = _run(_one(file, f"{_RUN} WHERE runs.id = ?", key))
+    scores = file.rows("SELECT * FROM scores WHERE run = ? ORDER BY seq", key)
+    reads = file.rows("SELECT split, purpose, season, created FROM split_reads WHERE run = ? ORDER BY seq", key)
+    run["scores"] = [{k: v for k, v in _opened(score).items() if k not in ("seq", "run")} for score in scores]
+    return {**run, "split_reads": reads, "content": _recipe_row(file, run["recipe"])["content"]}
+
+
+def _show_recipe(file: LedgerFile, key: str) -> dict[str, Any]:
+    recipe = _recipe_row(file, key)
+    recipe.pop("seq")
+    rows = file.rows(f"{_RUN} WHERE runs.recipe = ? ORDER BY runs.seq DESC LIMIT 20", key)
+    verdicts = file.rows("SELECT id, kind FROM verdicts WHERE candidate = ? ORDER BY seq DESC LIMIT 20", key)
+    return {**recipe, "runs": [_run(row) for row in rows], "verdicts": verdicts}
+
+
+def _show_verdict(file: LedgerFile, key: str) -> dict[str, Any]:
+    verdict = _opened(_one(file, "SELECT * FROM verdicts WHERE id = ?", key))
+    document = verdict.pop("content")
+    verdict["verdict_kind"] = verdict.pop("kind")
+    verdict.pop("seq")
+    return {**verdict, **document}
+
+
+def _show_promotion(file: LedgerFile, key: str) -> dict[str, Any]:
+    promotion = _opened(_one(file, "SELECT * FROM promotions WHERE id = ?", key))
+    promotion["promotion_kind"] = promotion.pop("kind")
+    promotion.pop("seq")
+    before = promotion["from_fp"] and _recipe_row(file, promotion["from_fp"])["content"]
+    after = _recipe_row(file, promotion["to_fp"])["content"]
+    return {**promotion, "edits": plain_diff(before, after) if before else []}
+
+
+_SHOW = {"run": _show_run, "recipe": _show_recipe, "verdict": _show_verdict, "promotion": _show_promotion}

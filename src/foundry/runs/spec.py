@@ -1,0 +1,58 @@
+"""What a run is: (recipe, seed, budget) on given data. Its id is its content. May not: say where or how it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from foundry.core.errors import RequestError
+from foundry.core.fingerprint import fingerprint
+from foundry.model import flops_per_token
+from foundry.recipe import Recipe
+
+ENGINE_VERSION = 1
+"""Raised when the same recipe, seed and data would train to other weights than before."""
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One recipe trained once. `budget_tokens` may differ from the recipe's own (screening, other currencies);
+    `data_hash` identifies training tokens and tokenizer. Raises RequestError for an impossible seed or budget."""
+
+    recipe: Recipe
+    seed: int
+    budget_tokens: int
+    data_hash: str
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise RequestError("run.bad_seed", "seed", "0 or more, and less than 2**63", got=self.seed)
+        if self.budget_tokens < 1:
+            raise RequestError("run.bad_budget", "budget_tokens", "at least 1", got=self.budget_tokens)
+
+    @cached_property
+    def id(self) -> str:
+        """32 hex digits, equal for equal content in every process."""
+        return fingerprint(
+            {
+                "recipe": self.recipe.fingerprint,
+                "seed": self.seed,
+                "budget_tokens": self.budget_tokens,
+                "data_hash": self.data_hash,
+                "engine": ENGINE_VERSION,
+            }
+        )
+
+    def flops_per_token(self, vocab_size: int) -> int:
+        """Training FLOPs per token of this run's model."""
+        return flops_per_token(self.recipe.model, vocab_size)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "run": self.id,
+            "recipe": self.recipe.fingerprint,
+            "seed": self.seed,
+            "budget_tokens": self.budget_tokens,
+            "data_hash": self.data_hash,
+        }

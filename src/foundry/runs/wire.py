@@ -1,0 +1,88 @@
+"""JSON messages between processes: a line each over a stream, a packet each where files travel with them.
+
+Knows no message's meaning.
+"""
+
+from __future__ import annotations
+
+import array
+import json
+import socket
+from typing import Any, final
+
+MAX_LINE_BYTES = 16 << 20
+MAX_PACKET_BYTES = 128 << 10
+MAX_PACKET_FILES = 1
+_CHUNK_BYTES = 1 << 16
+
+
+@final
+class Wire:
+    """One end. Sending blocks until the message is with the kernel; receiving never blocks."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self.socket = end
+        self.open = True
+        self._rest = b""
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Raises ValueError or TypeError for what isn't JSON (NaN isn't), OSError when nobody listens any more."""
+        self.socket.sendall(encode(message) + b"\n")
+
+    def receive(self) -> list[dict[str, Any]]:
+        """All whole messages that have arrived; `open` turns False at the end of the stream.
+
+        Raises ValueError for a line that isn't a message."""
+        chunks = [self._rest]
+        while self.open:
+            try:
+                chunk = self.socket.recv(_CHUNK_BYTES, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                break
+            except ConnectionError:
+                chunk = b""
+            self.open = bool(chunk)
+            chunks.append(chunk)
+        *lines, self._rest = b"".join(chunks).split(b"\n")
+        if len(self._rest) > MAX_LINE_BYTES:
+            raise ValueError(f"a message of more than {MAX_LINE_BYTES} bytes")
+        return [decode(line) for line in lines]
+
+    def close(self) -> None:
+        self.open = False
+        self.socket.close()
+
+
+def send_packet(end: socket.socket, packet: bytes, *handles: int) -> None:
+    """One message over a SOCK_SEQPACKET socket, with open files."""
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", handles))] if handles else []
+    end.sendmsg([packet], rights)
+
+
+def receive_packet(end: socket.socket, flags: int = 0) -> tuple[dict[str, Any] | None, list[int]]:
+    """One message and its open files, not inheritable; None at the end. (`socket.recv_fds` drops its flags.)"""
+    room = socket.CMSG_SPACE(MAX_PACKET_FILES * array.array("i").itemsize)
+    try:
+        packet, ancillary, _, _ = end.recvmsg(MAX_PACKET_BYTES, room, flags | socket.MSG_CMSG_CLOEXEC)
+    except ConnectionError:
+        return None, []
+    handles = array.array("i")
+    for _, _, rights in ancillary:
+        handles.frombytes(rights)
+    return (decode(packet) if packet else None), list(handles)
+
+
+def encode(message: dict[str, Any]) -> bytes:
+    return json.dumps(message, separators=(",", ":"), allow_nan=False).encode()
+
+
+def decode(line: bytes) -> dict[str, Any]:
+    """Raises ValueError for anything but a JSON object of finite numbers."""
+    message = json.loads(line, parse_constant=_refuse)
+    if not isinstance(message, dict):
+        raise ValueError("a message is a JSON object")
+    return message
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a finite number")

@@ -1,0 +1,103 @@
+"""The bench that every verb works at: ledger, engine and prepared data, opened once. May not: decide anything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from foundry.core.errors import RequestError
+from foundry.data.prepare import prepare
+from foundry.data.prepared import Prepared
+from foundry.judge.verdict import Match
+from foundry.recipe import Recipe
+from foundry.runs.engine import Engine, Limits, RunResult, Silent, Watcher
+from foundry.runs.ledger import Ledger
+from foundry.runs.spec import RunSpec
+from foundry.search.match import Arm, arm, choose, matched
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to execute; no part of any identity except `judged_bytes`, which is part of the scale."""
+
+    jobs: int = 0
+    """Runs at once; 0 for one a core on a CPU and one on an accelerator."""
+    device: str = "auto"
+    judged_bytes: int = 1 << 15
+    limits: Limits = field(default_factory=Limits)
+    retry: bool = False
+    """Train again what crashed, ran out of memory or ran out of time before."""
+
+    def __post_init__(self) -> None:
+        if self.jobs < 0:
+            raise RequestError("settings.jobs", "--jobs", "at least 1, or 0 to choose", got=self.jobs)
+
+
+class Lab:
+    """Use as a context manager. Opening makes `runs/` and its ledger; no worker starts before something must run."""
+
+    def __init__(self, settings: Settings, watcher: Watcher | None = None, say: Say = lambda line: None) -> None:
+        self.settings, self.say = settings, say
+        self.device = resolved_device(settings.device)
+        jobs = settings.jobs or (os.cpu_count() or 1 if self.device == "cpu" else 1)
+        self.ledger = Ledger.open()
+        self.engine = Engine(
+            self.ledger,
+            jobs,
+            device=self.device,
+            judged_bytes=settings.judged_bytes,
+            limits=settings.limits,
+            watcher=watcher or Silent(),
+            retry=settings.retry,
+        )
+        self._data: dict[str, Prepared] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.engine.__exit__(kind, error, trace)
+        self.ledger.close()
+
+    def data(self, recipe: Recipe) -> Prepared:
+        """The recipe's data, prepared once."""
+        key = recipe.data.model_dump_json()
+        if key not in self._data:
+            self._data[key] = prepare(recipe.data, self.say)
+        return self._data[key]
+
+    def baseline_arm(self, recipe: Recipe, tokens: int | None = None) -> Arm:
+        return arm(recipe, self.data(recipe).vocab_size, tokens or recipe.budget.tokens)
+
+    def candidate_arm(self, baseline: Arm, recipe: Recipe, currency: str | None, name: str = "") -> tuple[Arm, Match]:
+        """The candidate's arm matched to the baseline's, and the currency that it was matched in."""
+        vocab_size = self.data(recipe).vocab_size
+        own = arm(recipe, vocab_size, recipe.step_tokens).flops_per_token
+        chosen = choose(currency, baseline.flops_per_token, own)
+        return matched(baseline, recipe, vocab_size, chosen, name), chosen
+
+    def spec(self, of: Arm, seed: int) -> RunSpec:
+        return RunSpec(of.recipe, seed, of.tokens, self.data(of.recipe).hash)
+
+    def ask(self, of: Arm, seed: int, split: str = "validation") -> RunSpec:
+        """Submit one run; its result comes from `engine.wait`."""
+        spec = self.spec(of, seed)
+        self.engine.submit(spec, self.data(of.recipe), split)
+        return spec
+
+    def gather(self, asks: list[tuple[Arm, int]], split: str = "validation") -> list[RunResult]:
+        return self.engine.gather([(self.spec(of, seed), self.data(of.recipe)) for of, seed in asks], split)
+
+
+def resolved_device(asked: str) -> str:
+    """`auto` as cuda, mps or cpu, by what is there. Raises RequestError for a device that isn't."""
+    from foundry.train.device import choose_device
+
+    return choose_device(asked).type

@@ -1,0 +1,170 @@
+"""One training run in one process: from a payload of plain values to a checkpoint, resuming by itself.
+
+Writes in `out/`: metrics.jsonl, checkpoint/, status.json. May not: see judged text, write the ledger, print.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field
+
+from foundry.core.errors import FoundryError, RunFailure
+from foundry.core.files import write_json
+from foundry.core.fingerprint import fingerprint
+from foundry.core.section import Section, validate
+from foundry.data import stream
+from foundry.model import GPT, ModelConfig, initialise
+from foundry.train import checkpoint
+from foundry.train.cadence import Cadence
+from foundry.train.config import TrainConfig
+from foundry.train.device import choose_device, settle
+from foundry.train.direct import Line
+from foundry.train.distributed import World
+from foundry.train.loop import train
+from foundry.train.state import TrainState
+
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED", "bad_alloc")
+"""How torch's allocators and the libraries below them say so, in a RuntimeError without a type of its own."""
+
+
+class Job(Section):
+    """The payload of `main`. What it computes is (model, train, seed, steps, vocab_size) and the data's content."""
+
+    model: ModelConfig
+    train: TrainConfig
+    seed: int
+    steps: int = Field(ge=1)
+    vocab_size: int = Field(ge=1)
+    train_dir: str
+    out: str
+    device: str = "auto"
+    threads: int = Field(0, ge=0)
+    """0 leaves torch's choice."""
+    checkpoint_seconds: float = Field(60.0, gt=0)
+
+    @property
+    def step_tokens(self) -> int:
+        return self.train.batch_size * self.model.context
+
+    @property
+    def identity(self) -> str:
+        """Says which run a checkpoint belongs to, wherever and however it was computed."""
+        return fingerprint(self.model_dump(mode="json", include={"model", "train", "seed", "steps", "vocab_size"}))
+
+
+def main(payload: Mapping[str, Any], line: Line) -> dict[str, Any]:
+    """Train a run to its end, or to the next step once `line.stopping`; goes on from `out/checkpoint` if there is one.
+
+    Returns {"status": "done" or "interrupted", "steps", "tokens", "train_loss", "seconds", "setup_seconds"}: steps
+    and tokens so far, train_loss the mean over the last 5% of the steps, seconds those of training over all
+    interruptions. Raises RunFailure (`nan`, `oom`, `crash`); RequestError for a payload that can't be run;
+    WorkError for a checkpoint that can't be trusted.
+    """
+    started = time.perf_counter()
+    job, world = validate(Job, dict(payload)), World.from_torchrun()
+    try:
+        return _run(job, world, line, started)
+    except FoundryError:
+        raise
+    except Exception as error:
+        known = failure(error)
+        _report(job, world, "failed", reason=known.reason, detail=known.detail)
+        raise known from error
+    finally:
+        world.leave()
+
+
+def _run(job: Job, world: World, line: Line, started: float) -> dict[str, Any]:
+    world.check(job.train)
+    place = choose_device(job.device, world.local_rank)
+    settle(place, job.threads)
+    folder = Path(job.out) / "checkpoint"
+
+    model = GPT(job.model, job.vocab_size)
+    initialise(model, job.seed)
+    state = TrainState.fresh(model.to(place), job.train)
+    record = checkpoint.load(folder, state, job.identity)
+    forward = world.join(model, place)  # what wraps the model, gradient exchange or torch.compile, goes around it here
+    world.meet(state.step, place)
+
+    def save(facts: dict[str, Any]) -> None:
+        if not state.finite():  # the loss is that of the weights before the step
+            raise RunFailure("nan", f"weights are not finite after step {state.step}")
+        checkpoint.save(folder, state, {**facts, "identity": job.identity}, finished=state.step == job.steps)
+
+    cadence = Cadence(
+        Path(job.out),
+        line,
+        save,
+        steps=job.steps,
+        step_tokens=job.step_tokens,
+        checkpoint_seconds=job.checkpoint_seconds,
+        record=record,
+        writes=world.rank == 0,
+    )
+    batch_at = _batches(job, world, place)
+    _report(job, world, "running", device=str(place), threads=torch.get_num_threads(), resumed_at_step=state.step)
+    setup_seconds = time.perf_counter() - started
+
+    for fact in train(state, forward, batch_at, job.train, seed=job.seed, steps=job.steps, rank=world.rank):
+        fact = world.mean(fact)
+        cadence.note(fact)
+        if world.agree(line.stopping, fact):
+            break
+    if cadence.saved_step < state.step:
+        cadence.checkpoint()
+    world.meet(state.step, place)  # nobody leaves before the checkpoint is whole
+
+    result = {
+        "status": "done" if state.step == job.steps else "interrupted",
+        "steps": state.step,
+        "tokens": state.step * job.step_tokens,
+        "train_loss": cadence.train_loss(),
+        "seconds": round(cadence.seconds, 4),
+        "setup_seconds": round(setup_seconds, 4),
+    }
+    _report(job, world, **result)
+    return result
+
+
+def _batches(job: Job, world: World, place: torch.device) -> Callable[[int], torch.Tensor]:
+    """step → this process's rows of the batch, on the device."""
+    tokens = stream.open_tokens(Path(job.train_dir))
+
+    def batch_at(step: int) -> torch.Tensor:
+        ids = stream.batch(
+            tokens, job.model.context, job.train.batch_size, job.seed, step, rank=world.rank, world=world.size
+        )
+        return ids.pin_memory().to(place, non_blocking=True) if place.type == "cuda" else ids.to(place)
+
+    return batch_at
+
+
+def _report(job: Job, world: World, status: str, **facts: Any) -> None:
+    """status.json: what the training side knows of the run."""
+    if world.rank == 0:
+        about = {"status": status, "seed": job.seed, "of_steps": job.steps, "processes": world.size}
+        write_json(Path(job.out) / "status.json", {**about, **facts})
+
+
+def failure(error: Exception) -> RunFailure:
+    """What an exception in a run means: `oom` when memory ran out, else `crash`: its type, message and place.
+
+    The traceback goes to stderr, which is the run's log.
+    """
+    if isinstance(error, RunFailure):
+        return error
+    traceback.print_exception(error)
+    text = " ".join(str(error).split())
+    out_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError) and any(sign in text for sign in OUT_OF_MEMORY)
+    )
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    where = "".join(f" ({Path(frame.filename).name}:{frame.lineno})" for frame in last)
+    return RunFailure("oom" if out_of_memory else "crash", f"{type(error).__name__}: {text[:500]}{where}")

@@ -1,0 +1,11 @@
+"""`python -m src.mutate FAMILY VARIANT …` is `foundry mutate FAMILY VARIANT …`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from foundry.interface.door import open_door
+
+if __name__ == "__main__":
+    open_door("mutate")

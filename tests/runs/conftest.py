@@ -1,0 +1,42 @@
+"""The room's fixtures: a ledger in a temporary folder, and a pool that starts at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foundry.runs.ledger import Ledger
+from foundry.runs.pool import Pool, Task
+
+sys.path.insert(0, str(Path(__file__).parent))  # workers import what their controller can: pool_targets
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "runs" / "ledger.db"
+
+
+@pytest.fixture
+def ledger(path: Path) -> Iterator[Ledger]:
+    with Ledger.open(path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def make_task(tmp_path: Path) -> Callable[..., Task]:
+    def make(target: str, task_id: str = "", payload: dict[str, Any] | None = None, **limits: Any) -> Task:
+        name = task_id or target
+        return Task(name, f"pool_targets:{target}", payload or {}, tmp_path / f"{name}.log", **limits)
+
+    return make
+
+
+@pytest.fixture
+def pool() -> Iterator[Pool]:
+    """Eight jobs, so that nothing waits; nothing heavy preloaded, so that it starts at once."""
+    with Pool(8, preload=("foundry.core.errors",), grace_seconds=0.3) as opened:
+        yield opened

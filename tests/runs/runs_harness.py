@@ -1,0 +1,101 @@
+"""What the room's tests share: recipes without a model behind them, waiting for a pool, a look at /proc."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from foundry.core.fingerprint import fingerprint
+from foundry.runs.ledger import Ledger
+from foundry.runs.pool import Ended, Event, Pool
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class PlainRecipe:
+    """As much of a recipe as the ledger reads, without the model's code behind it."""
+
+    name: str = "plain"
+    values: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self.values)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"name": self.name, **self.values}
+
+    def sources(self) -> dict[str, str]:
+        return {}
+
+
+@dataclass(frozen=True)
+class PlainSpec:
+    """As much of a run's spec as the ledger reads."""
+
+    recipe: PlainRecipe
+    seed: int = 1
+    budget_tokens: int = 1000
+    data_hash: str = "d" * 32
+
+    @property
+    def id(self) -> str:
+        return fingerprint([self.recipe.fingerprint, self.seed, self.budget_tokens, self.data_hash])
+
+
+def a_run(ledger: Ledger, seed: int = 1, **values: Any) -> str:
+    """Record a run that is wanted; its id."""
+    spec = PlainSpec(PlainRecipe(values=values), seed)
+    ledger.runs.put(spec, judged_hash="j" * 32)  # type: ignore[arg-type]
+    return spec.id
+
+
+def a_recipe(ledger: Ledger, **values: Any) -> str:
+    """Record a recipe; its fingerprint."""
+    recipe = PlainRecipe(values=values)
+    ledger.recipes.put(recipe)  # type: ignore[arg-type]
+    return recipe.fingerprint
+
+
+SCORE = {"bpb": 2.5, "bytes": 1000, "tokens": 400, "seconds": 0.1, "probes": {"future": 0.0}}
+FACTS = {"train_loss": 1.5, "tokens": 1000, "flops": 1e9, "steps": 10, "seconds": 1.0, "device": "cpu"}
+
+
+def drain(pool: Pool, until: Callable[[list[Event]], bool] | None = None) -> list[Event]:
+    """Events until everything has ended, or until `until` holds of those so far."""
+    events: list[Event] = []
+    deadline = time.monotonic() + 30
+    while pool.busy and not (until is not None and until(events)):
+        assert time.monotonic() < deadline, f"stuck after {events}"
+        events += pool.poll(1.0)
+    return events
+
+
+def endings(events: list[Event]) -> dict[str, Ended]:
+    return {event.id: event for event in events if isinstance(event, Ended)}
+
+
+def gone(pid: int, within_seconds: float = 5.0) -> bool:
+    """Whether a process ends (or only waits to be reaped) within that time."""
+    deadline = time.monotonic() + within_seconds
+    while time.monotonic() < deadline:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX":
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def wait_for(condition: Callable[[], Any], within_seconds: float = 15.0) -> Any:
+    """What `condition` returns once it is true."""
+    deadline = time.monotonic() + within_seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+    return value

@@ -1,0 +1,215 @@
+"""What the pool promises of tasks that end as they should, and of every way in which they don't."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from runs_harness import drain, endings, gone
+
+from foundry.core.errors import RequestError, WorkError
+from foundry.runs.pool import Pool, Progress, Started, Task
+from foundry.runs.task import NotPreloaded
+from foundry.runs.zygote import _expand
+
+MakeTask = Callable[..., Task]
+
+
+def test_a_result_comes_back_from_another_process(pool: Pool, make_task: MakeTask) -> None:
+    pool.submit(make_task("double", payload={"x": 21}))
+    events = drain(pool)
+    ended = endings(events)["double"]
+    assert ended.result is not None and ended.result["y"] == 42 and ended.reason is None
+    assert ended.result["pid"] != os.getpid()
+    assert ended.peak_memory_bytes and ended.peak_memory_bytes > 1 << 20
+    started = next(event for event in events if isinstance(event, Started))
+    assert started.pid == ended.result["pid"] and started.start_seconds > 0
+
+
+def test_progress_arrives_in_order_before_the_end(pool: Pool, make_task: MakeTask) -> None:
+    pool.submit(make_task("told", payload={"steps": 5}))
+    events = drain(pool)
+    assert [event.facts["step"] for event in events if isinstance(event, Progress)] == [0, 1, 2, 3, 4]
+    assert endings(events[-1:]).keys() == {"told"}
+
+
+def test_a_controller_that_doesnt_listen_loses_reports_and_not_the_result(pool: Pool, make_task: MakeTask) -> None:
+    pool.submit(make_task("told", payload={"steps": 50_000}))
+    drain(pool, lambda events: any(isinstance(event, Started) for event in events))
+    pid = next(iter(pool._running.values())).pid
+    gone(pid, within_seconds=0.3)  # it goes on, or has ended, while nobody reads
+    assert endings(drain(pool))["told"].result == {"steps": 50_000}
+
+
+def test_at_most_jobs_run_at_once_and_the_rest_wait_in_order(make_task: MakeTask) -> None:
+    with Pool(2, preload=()) as pool:
+        for i in range(5):
+            pool.submit(make_task("slow", str(i), {"seconds": 0.05}))
+        assert pool.busy == 5
+        alive: set[str] = set()
+        order = []
+        for event in drain(pool):
+            if isinstance(event, Started):
+                alive.add(event.id)
+                order.append(event.id)
+            elif event.id in endings([event]):
+                alive.remove(event.id)
+            assert len(alive) <= 2
+    assert sorted(order[:2]) == ["0", "1"] and len(order) == 5
+
+
+FAILURES = {
+    "fail_nan": ("nan", "loss at step 3", {}),
+    "refuse": ("invalid", "slot.import_failed", {}),
+    "raise_value_error": ("crash", "ValueError: wrong shape (pool_targets.py:", {}),
+    "leave_quietly": ("crash", "exit code 0 without a result", {}),
+    "leave_badly": ("crash", "exit code 3 without a result\nlast words", {}),
+    "segfault": ("crash", "SIGSEGV", {}),
+    "kill_itself": ("lost", "killed from outside", {}),
+    "fall_silent": ("timeout", "no sign of life for 0.2 s", {"stall_seconds": 0.2}),
+    "ignore_everything": ("timeout", "still running after 0.3 s", {"wall_seconds": 0.3}),
+    "one_huge_array": ("oom", "MemoryError", {"memory_bytes": 1 << 30}),
+    "grow": ("oom", "the limit is 128 MiB", {"memory_bytes": 128 << 20}),
+    "say_nan": ("crash", "not JSON", {}),
+    "return_nothing": ("crash", "neither a mapping nor a failure", {}),
+    "babble": ("crash", "unreadable message", {}),
+    "no_such_function": ("crash", "AttributeError", {}),
+}
+
+
+def test_every_failure_has_its_reason_and_stays_with_its_own_task(make_task: MakeTask) -> None:
+    with Pool(len(FAILURES) + 2, preload=(), grace_seconds=0.3) as pool:
+        for neighbour in ("good-1", "good-2"):
+            pool.submit(make_task("slow", neighbour, {"seconds": 1.0}, wall_seconds=60, memory_bytes=1 << 30))
+        for target, (_, _, limits) in FAILURES.items():
+            pool.submit(make_task(target, **limits))
+        ended = endings(drain(pool))
+    for target, (reason, detail, _) in FAILURES.items():
+        assert (ended[target].result, ended[target].reason) == (None, reason), ended[target]
+        assert detail in ended[target].detail, ended[target]
+    assert ended["segfault"].signal == 11 and ended["grow"].signal == 9
+    for neighbour in ("good-1", "good-2"):
+        assert ended[neighbour].result == {"stopped": False}
+
+
+def test_what_a_worker_prints_is_in_its_log_after_what_was_there(pool: Pool, make_task: MakeTask) -> None:
+    task = make_task("leave_badly")
+    task.log.write_text("first attempt\n")
+    pool.submit(task)
+    ended = endings(drain(pool))["leave_badly"]
+    assert task.log.read_text() == "first attempt\nlast words\n"
+    assert "first attempt" not in ended.detail
+
+
+def test_a_log_that_is_a_link_is_not_followed(pool: Pool, make_task: MakeTask, tmp_path: Path) -> None:
+    task = make_task("leave_badly")
+    (tmp_path / "precious").write_text("kept")
+    task.log.symlink_to(tmp_path / "precious")
+    pool.submit(task)
+    assert endings(drain(pool))["leave_badly"].reason == "crash"
+    assert (tmp_path / "precious").read_text() == "kept"
+
+
+def test_a_task_that_is_stopped_saves_and_returns(pool: Pool, make_task: MakeTask) -> None:
+    pool.submit(make_task("slow"))
+    drain(pool, lambda events: any(isinstance(event, Progress) for event in events))
+    pool.stop("slow")
+    assert endings(drain(pool))["slow"].result == {"stopped": True}
+
+
+def test_a_task_that_wont_stop_is_killed_after_the_grace_and_counts_as_lost(pool: Pool, make_task: MakeTask) -> None:
+    pool.submit(make_task("ignore_everything"))
+    drain(pool, lambda events: any(isinstance(event, Progress) for event in events))
+    pool.stop("ignore_everything")
+    ended = endings(drain(pool))["ignore_everything"]
+    assert (ended.reason, ended.detail, ended.signal) == ("lost", "stopped on request, by force", 9)
+
+
+def test_a_waiting_task_that_is_stopped_never_starts(make_task: MakeTask) -> None:
+    with Pool(1, preload=()) as pool:
+        pool.submit(make_task("slow", "first", {"seconds": 0.2}))
+        pool.submit(make_task("slow", "second"))
+        pool.stop("second")
+        events = drain(pool)
+    assert endings(events)["second"].detail == "stopped before it started"
+    assert not any(isinstance(event, Started) and event.id == "second" for event in events)
+
+
+def test_an_id_may_be_submitted_again_once_it_has_ended_and_not_before(pool: Pool, make_task: MakeTask) -> None:
+    pool.submit(make_task("double", payload={"x": 1}))
+    with pytest.raises(RequestError, match="already in the pool"):
+        pool.submit(make_task("double", payload={"x": 2}))
+    drain(pool)
+    pool.submit(make_task("double", payload={"x": 3}))
+    result = endings(drain(pool))["double"].result
+    assert result is not None and result["y"] == 6
+
+
+@pytest.mark.parametrize("payload", [{"x": float("nan")}, {"x": object()}, {"x": "a" * 200_000}])
+def test_a_payload_that_isnt_small_json_is_refused(pool: Pool, make_task: MakeTask, payload: dict[str, object]) -> None:
+    with pytest.raises(RequestError, match=r"pool\.payload"):
+        pool.submit(make_task("double", payload=payload))
+    assert pool.busy == 0
+
+
+def test_a_worker_inherits_no_open_files_no_input_and_no_terminal(pool: Pool, make_task: MakeTask) -> None:
+    a, b = socket.socketpair()
+    for i in range(4):  # with neighbours alive, whose lines it must not hold
+        pool.submit(make_task("slow", f"neighbour-{i}", {"seconds": 1.0}))
+    pool.submit(make_task("surroundings"))
+    result = endings(drain(pool))["surroundings"].result
+    assert result == {"files": 5, "stdin": "", "session": True}  # 0, 1, 2, the line, and the listing itself
+    a.close()
+    b.close()
+
+
+def test_an_interrupt_is_the_controllers_to_answer(pool: Pool, make_task: MakeTask) -> None:
+    pool.submit(make_task("interrupt_self"))
+    assert endings(drain(pool))["interrupt_self"].result == {"survived": True}
+
+
+def test_nothing_that_a_worker_started_outlives_it(pool: Pool, make_task: MakeTask, tmp_path: Path) -> None:
+    pool.submit(make_task("leave_children", payload={"pid_file": str(tmp_path / "daemon")}))
+    result = endings(drain(pool))["leave_children"].result
+    assert result is not None
+    assert gone(result["child"]) and gone(result["daemon"])
+
+
+def test_a_module_that_cant_be_preloaded_is_reported_and_the_rest_goes_on(make_task: MakeTask, tmp_path: Path) -> None:
+    with Pool(1, preload=("no.such.module", "no.such.package.*", "json")) as pool:
+        pool.submit(make_task("double", payload={"x": 1}))
+        events = drain(pool)
+    assert [e.module for e in events if isinstance(e, NotPreloaded)] == ["no.such.module", "no.such.package"]
+    assert endings(events)["double"].result is not None
+
+
+def test_a_warm_process_with_threads_is_refused(
+    make_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "threaded.py").write_text(
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with Pool(1, preload=("threaded",)) as pool, pytest.raises(WorkError, match="2 threads"):
+        pool.submit(make_task("double", payload={"x": 1}))
+        drain(pool)
+
+
+def test_the_warm_process_imports_all_of_foundry_in_one_thread_and_its_workers_have_as_many_as_they_like(
+    make_task: MakeTask,
+) -> None:
+    with Pool(2) as pool:  # raises if an import started a thread or touched CUDA
+        pool.submit(make_task("threads", "one", {"threads": 1}))
+        pool.submit(make_task("threads", "two", {"threads": 2}))
+        events = drain(pool)
+    assert [event for event in events if isinstance(event, NotPreloaded)] == []
+    one, two = (endings(events)[name].result for name in ("one", "two"))
+    assert one is not None and one["set"] == 1
+    assert two is not None and two["set"] == 2 and two["running"] > one["running"]
+
+
+def test_a_package_is_preloaded_with_all_that_is_below_it() -> None:
+    assert {"foundry.core", "foundry.core.errors", "foundry.core.slot"} <= set(_expand(["foundry.core.*"]))
