@@ -86,6 +86,11 @@ def test_every_variant_has_an_explanation_of_one_line() -> None:
         ("ema:0.99", {"train.ema": 0.99}),
         ("dropout:0.1", {"model.dropout": 0.1}),
         ("head:untied", {"model.tied": False}),
+        ("head:untied_zero", {"model.tied": False, "model.head_init": "zero"}),
+        ("init:zero", {"model.out_init": "zero"}),
+        ("softcap:15", {"model.softcap": 15.0}),
+        ("optimizer:muon", {"train.optimizer": {"kind": "muon", "lr": 0.02, "adam_lr": 0.001}}),
+        ("optimizer:lion", {"train.optimizer": {"kind": "lion", "lr": 0.0002}}),
         ("tokenizer:bytes", {"data.tokenizer": {"kind": "bytes"}}),
         ("set:train.precision=bf16", {"train.precision": "bf16"}),
         ("set:train.optimizer.betas=[0.8, 0.9]", {"train.optimizer.betas": [0.8, 0.9]}),
@@ -181,6 +186,16 @@ def test_a_field_that_both_kinds_have_is_kept_unless_the_new_kind_has_its_own_sc
     fast, _ = mutate(tuned, "optimizer:fast")
     kept = {"betas": [0.9, 0.97], "weight_decay": 0.3}
     assert fast.to_dict()["train"]["optimizer"] == {"kind": "fast", "lr": 0.02, "eps": 1e-8, **kept}
+
+
+def test_optimizers_lead_to_each_other_with_rates_that_stand_for_the_same(recipe: Recipe) -> None:
+    for through in ("lion", "muon"):
+        there, _ = mutate(recipe, f"optimizer:{through}")
+        back, _ = mutate(there, "optimizer:adamw")
+        assert back.train.optimizer.lr == recipe.train.optimizer.lr
+    muon, _ = mutate(recipe, "optimizer:muon")
+    changed, _ = mutate(muon, "adam_betas:0.8,0.9")
+    assert changed.to_dict()["train"]["optimizer"]["adam_betas"] == [0.8, 0.9]
 
 
 def test_a_file_in_the_workspace_is_a_variant_at_once(recipe: Recipe, workspace: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import signal
 import subprocess
@@ -87,10 +88,13 @@ def one_huge_array(payload: Payload, line: Line) -> Payload:
     return {"n": len(bytearray(8 << 30))}
 
 
+def map_and_not_use(payload: Payload, line: Line) -> Payload:
+    """What an accelerator's driver does."""
+    return {"n": len(mmap.mmap(-1, 8 << 30, flags=mmap.MAP_PRIVATE))}
+
+
 def grow(payload: Payload, line: Line) -> Payload:
     """Grows in a mapping that RLIMIT_DATA doesn't count, so that only the watch on resident memory sees it."""
-    import mmap
-
     held = mmap.mmap(-1, 4 << 30, flags=mmap.MAP_SHARED)
     for offset in range(0, 4 << 30, 4096):
         held[offset] = 1
@@ -134,7 +138,8 @@ def interrupt_self(payload: Payload, line: Line) -> Payload:
 
 def surroundings(payload: Payload, line: Line) -> Payload:
     """What a worker inherits that it shouldn't: open files, a terminal's input."""
-    return {"files": len(os.listdir("/proc/self/fd")), "stdin": sys.stdin.read(), "session": os.getsid(0) == os.getpid()}
+    files = len(os.listdir("/proc/self/fd"))
+    return {"files": files, "stdin": sys.stdin.read(), "session": os.getsid(0) == os.getpid()}
 
 
 def threads(payload: Payload, line: Line) -> Payload:
@@ -144,5 +149,5 @@ def threads(payload: Payload, line: Line) -> Payload:
     torch.set_num_threads(payload["threads"])
     matrix = torch.randn(400, 400)
     for _ in range(20):
-        matrix @ matrix
+        matrix = matrix @ matrix / 20
     return {"set": torch.get_num_threads(), "running": len(os.listdir("/proc/self/task"))}

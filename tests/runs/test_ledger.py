@@ -136,7 +136,7 @@ def test_what_is_finished_is_trained_again_by_one_who_saw_it_finished_and_by_no_
     assert ledger.runs.claim(run) is None
     seen = ledger.runs.get(run)["fence"]
     again = ledger.runs.claim(run, again=seen)
-    assert again == fence + 1 and ledger.runs.get(run)["reason"] is None
+    assert again is not None and again > fence and ledger.runs.get(run)["reason"] is None
     ledger.runs.trained(run, again, FACTS)
     assert ledger.runs.claim(run, again=seen) is None  # it looked before the other trained it again
     assert ledger.runs.get(run)["status"] == ("done" if ending == "done" else "trained")
@@ -145,6 +145,7 @@ def test_what_is_finished_is_trained_again_by_one_who_saw_it_finished_and_by_no_
 def test_a_failure_has_a_known_reason_and_is_never_a_number(ledger: Ledger) -> None:
     run = a_run(ledger)
     fence = ledger.runs.claim(run)
+    assert fence is not None
     with pytest.raises(ValueError, match="unknown failure reason"):
         ledger.runs.fail(run, fence, "0.0")
     ledger.runs.fail(run, fence, "nan", "loss at step 3")
@@ -174,6 +175,21 @@ def test_the_first_score_on_a_split_stays(ledger: Ledger) -> None:
     ledger.runs.add_score(run, "certification", {**SCORE, "bpb": 2.7})
     first, other = ledger.runs.score(run, "validation"), ledger.runs.score(run, "certification")
     assert first is not None and first["bpb"] == 2.5 and other is not None and other["bpb"] == 2.7
+
+
+def test_a_forgotten_run_is_wanted_again_without_its_scores(ledger: Ledger) -> None:
+    run = a_run(ledger)
+    fence = ledger.runs.claim(run)
+    assert fence is not None
+    with pytest.raises(WorkError, match=r"ledger\.leased"):
+        ledger.runs.forget(run)
+    ledger.runs.trained(run, fence, FACTS)
+    ledger.runs.add_score(run, "validation", SCORE)
+    ledger.runs.forget(run)
+    assert ledger.runs.get(run)["status"] == "queued" and ledger.runs.score(run, "validation") is None
+    assert ledger.runs.claim(run, again=fence) is not None
+    ledger.runs.forget("unknown")
+    assert ledger.runs.find("unknown") is None
 
 
 def test_a_run_that_fails_in_the_judge_needs_no_lease(ledger: Ledger) -> None:

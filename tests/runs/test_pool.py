@@ -95,6 +95,13 @@ def test_every_failure_has_its_reason_and_stays_with_its_own_task(make_task: Mak
         assert ended[neighbour].result == {"stopped": False}
 
 
+def test_what_is_mapped_and_not_used_is_only_limited_where_asked(pool: Pool, make_task: MakeTask) -> None:
+    pool.submit(make_task("map_and_not_use", "limited", memory_bytes=1 << 30))
+    pool.submit(make_task("map_and_not_use", "free", memory_bytes=1 << 30, limit_data=False))
+    ended = endings(drain(pool))
+    assert ended["limited"].reason == "oom" and ended["free"].result == {"n": 8 << 30}
+
+
 def test_what_a_worker_prints_is_in_its_log_after_what_was_there(pool: Pool, make_task: MakeTask) -> None:
     task = make_task("leave_badly")
     task.log.write_text("first attempt\n")
@@ -213,3 +220,17 @@ def test_the_warm_process_imports_all_of_foundry_in_one_thread_and_its_workers_h
 
 def test_a_package_is_preloaded_with_all_that_is_below_it() -> None:
     assert {"foundry.core", "foundry.core.errors", "foundry.core.slot"} <= set(_expand(["foundry.core.*"]))
+
+
+def test_a_hundred_tasks_leave_neither_files_nor_processes_behind(make_task: MakeTask) -> None:
+    with Pool(2, preload=()) as pool:
+        counts = []
+        for round_ in range(3):
+            for i in range(50):
+                pool.submit(make_task("double" if i % 2 else "leave_quietly", str(i), {"x": i}))
+            drain(pool)
+            warm = Path(f"/proc/{pool._nursery.pid}")
+            children = (warm / "task" / warm.name / "children").read_text().split()
+            counts.append((len(os.listdir("/proc/self/fd")), len(os.listdir(warm / "fd")), len(children)))
+            assert round_ < 1 or counts[-1] == counts[0]
+    assert counts[0][2] == 0

@@ -60,7 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TyperException as error:
         return _usage(error, as_json)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail({"error": {"code": "interrupted"}}, "interrupted; the same command goes on from here", 130, as_json)
+        return _fail(
+            {"error": {"code": "interrupted"}}, "interrupted; the same command goes on from here", 130, as_json
+        )
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a reader like `head` left: not an error
         return 0
@@ -74,7 +76,7 @@ def _usage(error: TyperException, as_json: bool) -> int:
     """The parser's complaint in our form: one line, with the nearest command or option."""
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
-        typer.echo(context.get_help())
+        typer.echo(context.get_help() if context else app.info.help)
         return 0
     message = " ".join(error.format_message().split()).rstrip(".")
     got, choices = getattr(error, "option_name", None), list(getattr(error, "possibilities", None) or [])

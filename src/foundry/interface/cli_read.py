@@ -14,6 +14,7 @@ def register(app: typer.Typer) -> None:
     app.command("show", rich_help_panel="Look")(show)
     app.command("diff", rich_help_panel="Look")(diff)
     app.command("lineage", rich_help_panel="Look")(lineage)
+    app.command("budget", rich_help_panel="Look")(budget)
     app.command("kinds", rich_help_panel="Look")(kinds)
 
 
@@ -77,6 +78,20 @@ def lineage(
 
     rows = queries.lineage(baseline)
     emit(rows) if as_json else report.lineage(rows)
+
+
+def budget(as_json: Json = False) -> None:
+    """What is left of the error budget, and what the next certification needs.
+
+    Example: foundry budget --json
+    """
+    from foundry.interface import report
+    from foundry.runs.ledger import Ledger
+    from foundry.search.budget import summary
+
+    with Ledger.open() as ledger:
+        document = summary(ledger)
+    emit(document) if as_json else report.budget(document)
 
 
 def kinds(as_json: Json = False) -> None:

@@ -112,8 +112,9 @@ def sweep(
     jobs: options.Jobs = 0,
     seeds: Annotated[int, typer.Option(min=1, help="Screening seeds.")] = 2,
     match: options.Match = None,
-    alpha: options.Alpha = 0.05,
-    max_pairs: options.MaxPairs = 12,
+    control: options.Control = None,
+    q: options.Rate = None,
+    max_pairs: options.BasePairs = None,
     min_effect: options.MinEffect = 0.0,
     again: Annotated[bool, typer.Option("--again", help="Certify anew what has a verdict already.")] = False,
     device: options.Device = "auto",
@@ -133,9 +134,9 @@ def sweep(
     from foundry.mutate.words import expand
     from foundry.search.sweep import SweepPlan
     from foundry.search.sweep import sweep as verb
-    from foundry.search.trial import Rules
 
-    plan = SweepPlan(tuple(expand(mutations)), promote, seeds, match, Rules(alpha, max_pairs, min_effect), again)
+    budget = options.budget_rules(control, q, max_pairs)
+    plan = SweepPlan(tuple(expand(mutations)), promote, seeds, match, min_effect, budget, again)
     with bench(jobs, device, judged_bytes, wall_seconds, stall_seconds, memory_gb, retry, as_json) as (lab, display):
         document = verb(lab, baseline, plan, report.pair_line(display.say))
     emit(document) if as_json else report.sweep(document)

@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def open_door(command: str) -> NoReturn:
-    """Run `foundry COMMAND` with this process's arguments, in the project's .venv when this Python lacks what it needs."""
+    """Run `foundry COMMAND` on this process's arguments, in the project's .venv where this Python lacks its needs."""
     if not all(importlib.util.find_spec(name) for name in ("typer", "torch", "pydantic")):
         python = REPOSITORY / ".venv" / "bin" / "python"
         if not python.exists() or os.environ.get("FOUNDRY_DOOR") == "open":

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from foundry.core.errors import RequestError
+
+if TYPE_CHECKING:
+    from foundry.judge.budget import Control as ErrorControl
+    from foundry.search.budget import BudgetRules
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Runs at once; 0: one a core (CPU), one (accelerator).")]
@@ -20,6 +24,14 @@ Retry = Annotated[bool, typer.Option("--retry", help="Train again what crashed, 
 Match = Annotated[
     str | None,
     typer.Option(help="What the arms get equally: tokens, flops or seconds. Default: flops when structure differs."),
+]
+Control = Annotated[
+    str | None,
+    typer.Option(help="Error control over all promotions: fdr (default), fwer or per-comparison."),
+]
+Rate = Annotated[float | None, typer.Option("--q", help="The error rate that is controlled; 0.10 unless changed.")]
+BasePairs = Annotated[
+    int | None, typer.Option("--max-pairs", help="Most pairs of an ordinary test; 12 unless changed.")
 ]
 Alpha = Annotated[float, typer.Option(help="Chance of a false verdict `better`, at most.")]
 MaxPairs = Annotated[int, typer.Option(help="Most pairs of runs before the test ends undecided.")]
@@ -40,3 +52,13 @@ def seed_list(text: str) -> tuple[int, ...]:
     if seeds and (len(seeds) < 3 or len(set(seeds)) < len(seeds) or min(seeds) < 0):
         raise RequestError("usage.seeds", "--seeds", "at least three different numbers, none negative", got=text)
     return seeds
+
+
+def budget_rules(control: str | None, q: float | None, base_pairs: int | None) -> BudgetRules:
+    """The error budget's rules as asked for on the command line. Raises RequestError."""
+    from foundry.judge.budget import Budget
+    from foundry.search.budget import BudgetRules
+
+    rules = BudgetRules(cast("ErrorControl | None", control), q, base_pairs)
+    Budget(**rules.over({}))  # says what is wrong before anything is trained
+    return rules

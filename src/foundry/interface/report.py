@@ -75,9 +75,9 @@ def sweep(document: Document) -> None:
     if document["verdict"]:
         console.print(document["verdict"]["says"], markup=False)
     if document["promoted"]:
-        again = document.get("remeasured_bpb")
-        extra = f" Measured again on other seeds: {signed(again)} bits per byte." if again is not None else ""
-        console.print(f"Promoted: {document['promoted']} is the new {baseline['file']}.{extra}", markup=False)
+        console.print(f"Promoted: {document['promoted']} is the new {baseline['file']}.", markup=False)
+        sealed = " → ".join(number(score) for score in document["record"]["test_bpb"])
+        console.print(f"On the sealed test split: {sealed} bits per byte.", markup=False)
     else:
         console.print(f"Nothing promoted: {document['why']}.", markup=False)
     if document["verdict"]:
@@ -174,7 +174,7 @@ def log(rows: list[Document]) -> None:
         ("run", "recipe", "seed", "status", "bits per byte", "tokens", "seconds"),
         [
             (
-                row["id"][:12],
+                row["run"][:12],
                 row["name"] or row["recipe"][:12],
                 str(row["seed"])[-8:],
                 f"{row['status']}: {row['reason']}" if row["reason"] else row["status"],
@@ -208,3 +208,19 @@ def lineage(rows: list[Document]) -> None:
         console.print(f"{row['to_fp'][:12]}  {row['kind']:<8} {row['mutation']}{gain}", markup=False)
     if not rows:
         console.print("No promotion yet.", markup=False)
+
+
+def budget(document: Document) -> None:
+    """What is left of the error budget and what the next test needs."""
+    following = document["next"]
+    lines = (
+        f"season {document['season']}: {document['control']} at q = {document['q']:g}",
+        f"spent {document['spent']:.4g} on {document['tests']} tests, {document['promotions']} of them promotions; "
+        f"{document['left']:.4g} left",
+        f"next test: α = {following['alpha']:.4g}, at most {following['pairs']} pairs"
+        + (", in a new season" if following["opens_a_season"] else ""),
+        f"this season pays for {document['tests_left_without_a_promotion']} more tests if none promotes",
+        f"reads of the sealed test split: {document['test_split_reads']}",
+    )
+    for line in lines:
+        console.print(line, markup=False)

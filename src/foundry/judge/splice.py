@@ -11,7 +11,6 @@ Shapes: N windows, T positions, M sealed processes, R rows of a batch. May not: 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -26,7 +25,7 @@ ORDER_SEED = 0x5EA1  # the scoring order is the same each time, so that an hones
 
 def rounds_for(windows: int) -> int:
     """How often each window is spliced, so that there are about `CUTS` cuts; the forward passes cost this plus 2."""
-    return max(1, min(MAX_ROUNDS, math.ceil(CUTS / windows), windows - 1))
+    return max(1, min(MAX_ROUNDS, round(CUTS / windows), windows - 1))
 
 
 @dataclass(frozen=True)

@@ -251,7 +251,9 @@ class Engine:
         log = run_folder(ask.spec.id) / ("log.txt" if stage == "train" else "judge.txt")
         limits = self.limits
         memory = limits.memory_bytes or int(0.9 * _memory_bytes() / self.jobs)
-        self._pool.submit(Task(_task_id(ask), target, payload, log, limits.wall_seconds, limits.stall_seconds, memory))
+        limit_data = self.device == "cpu"
+        seconds = (limits.wall_seconds, limits.stall_seconds)
+        self._pool.submit(Task(_task_id(ask), target, payload, log, *seconds, memory, limit_data))
         self.watcher.started(ask.spec, stage)
 
     def _turn(self) -> None:

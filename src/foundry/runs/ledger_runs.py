@@ -68,9 +68,13 @@ class Runs:
                     values,
                 )
 
+    def find(self, run: str) -> dict[str, Any] | None:
+        """The run's row, None for an id that isn't recorded."""
+        return self._file.row("SELECT * FROM runs WHERE id = ?", run)
+
     def get(self, run: str) -> dict[str, Any]:
         """The run's row. Raises WorkError for an id that isn't recorded."""
-        row = self._file.row("SELECT * FROM runs WHERE id = ?", run)
+        row = self.find(run)
         if row is None:
             raise WorkError("ledger.unknown_run", run, "no such run in the ledger")
         return row
@@ -139,6 +143,20 @@ class Runs:
                 "UPDATE runs SET status='queued', owner=NULL WHERE id=? AND fence=? AND status='running'", (run, fence)
             )
             return row.rowcount == 1
+
+    def forget(self, run: str) -> None:
+        """Queue a run again as if it had never been trained, on a person's word: its scores go, the reads of sealed
+        splits stay. An unknown run is nothing to do. Raises WorkError when somebody alive is training it."""
+        with self._file.writing() as write:
+            row = write.execute("SELECT owner FROM runs WHERE id=?", (run,)).fetchone()
+            if row is not None and is_alive(row["owner"]):
+                raise WorkError("ledger.leased", run, "somebody is training it", hint="wait for it, or stop it")
+            write.execute("DELETE FROM scores WHERE run=?", (run,))
+            write.execute(
+                "UPDATE runs SET status='queued', reason=NULL, detail='', owner=NULL, fence=fence+1, finished=NULL "
+                "WHERE id=?",
+                (run,),
+            )
 
     def recover(self) -> int:
         """Queue again what dead owners left running; how many. `claim` does as much for the run asked for."""

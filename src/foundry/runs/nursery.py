@@ -73,7 +73,7 @@ class Nursery:
                 "target": task.target,
                 "payload": task.payload,
                 "log": os.fspath(task.log.absolute()),
-                "memory_bytes": task.memory_bytes,
+                "data_bytes": task.memory_bytes if task.limit_data else 0,
             }
         )
 

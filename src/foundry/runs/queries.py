@@ -77,6 +77,14 @@ def lineage(track: str = "experiments/baseline.yaml", path: Path | None = None) 
     return [_promotion(row) for row in rows]
 
 
+def run(prefix: str, path: Path | None = None) -> dict[str, Any]:
+    """The one run whose id is or begins with `prefix`, as `log` has it. Raises RequestError as `show` does."""
+    with reading(path) as file:
+        _, key = _resolve(file, prefix, ("run",))
+        assert file is not None
+        return _run(_one(file, f"{_RUN} WHERE runs.id = ?", key))
+
+
 def show(prefix: str, path: Path | None = None) -> dict[str, Any]:
     """All that is known of the run, recipe, verdict or promotion whose id is or begins with `prefix`; `kind` says which
     it is. Raises RequestError when there is none, or more than one."""

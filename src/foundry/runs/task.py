@@ -24,6 +24,9 @@ class Task:
     wall_seconds: float = math.inf
     stall_seconds: float = math.inf
     memory_bytes: int = 0
+    limit_data: bool = True
+    """Also refuse the very allocation that would go past memory_bytes, which names the culprit. Not for accelerators:
+    their drivers map more than they use."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Whatever the target does, the last message is its result or a typed failure; wit
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import faulthandler
 import importlib
@@ -27,7 +28,7 @@ _DETAIL_CHARACTERS = 2000
 
 
 def run(order: dict[str, Any], end: socket.socket, parent: int) -> NoReturn:
-    """Be the worker for `order` {target, payload, log, memory_bytes}, telling the controller at `end`."""
+    """Be the worker for `order` {target, payload, log, data_bytes}, telling the controller at `end`."""
     os.setsid()  # a group and session of its own: all that it starts is killed with it, and no terminal reaches it
     die_with_parent(parent)
     wire = Wire(end)
@@ -35,8 +36,9 @@ def run(order: dict[str, Any], end: socket.socket, parent: int) -> NoReturn:
     signal.signal(signal.SIGTERM, lambda number, frame: line.stop())
     try:
         _redirect(order["log"])
-        if order["memory_bytes"]:
-            _limit_memory(order["memory_bytes"])
+        if order["data_bytes"]:
+            _limit_data(order["data_bytes"])
+        _volunteer()
     except OSError as error:
         _finish(wire, {"failure": ["crash", f"{order['log']}: {error.strerror}"]})
     faulthandler.enable()  # a segfault leaves its stack in the log
@@ -100,10 +102,14 @@ def _redirect(log: str) -> None:
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
 
 
-def _limit_memory(limit_bytes: int) -> None:
+def _limit_data(limit_bytes: int) -> None:
     """Let an allocation past the limit fail here and now, where it can be named; the controller watches what is
-    resident. Beyond what is mapped already: the warm process's memory is shared."""
+    resident. The limit counts from what is mapped already: the warm process's memory is shared."""
     limit = data_bytes() + limit_bytes
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    with open("/proc/self/oom_score_adj", "w") as file:
-        file.write("500")  # when the machine runs out, the kernel takes a worker and not the controller
+
+
+def _volunteer() -> None:
+    """When the machine runs out of memory, the kernel takes a worker and not the controller."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("500")

@@ -45,14 +45,14 @@ def certify(
         while told < len(seeds) and (0, seeds[told]) in finished and (1, seeds[told]) in finished:
             seen(finished[0, seeds[told]], finished[1, seeds[told]], plan)
             told += 1
-        sides = [_judged(lab, arms[side], [r for (s, _), r in finished.items() if s == side], split) for side in (0, 1)]
+        sides = [judged(lab, arms[side], [r for (s, _), r in finished.items() if s == side], split) for side in (0, 1)]
         found = verdict.judge(sides[0], sides[1], plan, seeds, match)
         if found is not None:
             lab.engine.cancel_all()
             return _counted(found, seeds)
 
 
-def _judged(lab: Lab, arm: Arm, results: Sequence[RunResult], split: str) -> verdict.Arm:
+def judged(lab: Lab, arm: Arm, results: Sequence[RunResult], split: str) -> verdict.Arm:
     """The arm as the judge knows it: scores by seed, what they were measured on, what they cost."""
     scores = tuple(
         verdict.Score(result.id, result.spec.seed, result.reason or result.status, result.bpb) for result in results

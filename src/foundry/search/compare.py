@@ -25,4 +25,5 @@ def compare(
     baseline_recipe, candidate_recipe = Recipe.load(a), Recipe.load(b)
     baseline = lab.baseline_arm(baseline_recipe)
     candidate, currency = lab.candidate_arm(baseline, candidate_recipe, match)
-    return ask(lab, Question("compare", baseline, candidate, currency, "validation", rules, seeds), again, seen)
+    question = Question(baseline, candidate, currency, "validation", rules.min_effect, rules, seeds=seeds)
+    return ask(lab, question, again, seen)

@@ -17,18 +17,18 @@ def sample(run: str, prompt: str, tokens: int, temperature: float, top_k: int, s
     from foundry.data.prepare import prepare
     from foundry.model import GPT
     from foundry.sample import generate
-    from foundry.train.checkpoint import judged_weights
+    from foundry.train.checkpoint import load_weights
 
     row = queries.run(run)
-    folder = run_folder(row["id"])
+    folder = run_folder(row["run"])
     if not (folder / "checkpoint").is_dir():
         raise WorkError("sample.no_weights", str(folder), "this run has no weights", hint="train it first")
     recipe = Recipe.load(folder / "recipe.yaml")
     data = prepare(recipe.data, lambda line: None)
     tokenizer = data.tokenizer()
     model = GPT(recipe.model, data.vocab_size)
-    model.load_state_dict(judged_weights(folder / "checkpoint", model))
+    load_weights(folder / "checkpoint", model)
     ids = torch.from_numpy(tokenizer.encode(prompt or "\n").astype("int64"))[None]
     with torch.inference_mode():
         out = generate(model.eval(), ids, tokens, temperature, top_k, torch.Generator().manual_seed(seed))
-    return {"run": row["id"], "prompt": prompt, "text": tokenizer.decode(out[0].tolist())}
+    return {"run": row["run"], "prompt": prompt, "text": tokenizer.decode(out[0].tolist())}

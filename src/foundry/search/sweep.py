@@ -11,17 +11,18 @@ from statistics import fmean
 from typing import Any
 
 from foundry.core.errors import FoundryError, RequestError
-from foundry.judge.seeds import remeasurement_seeds
 from foundry.mutate import mutate
 from foundry.recipe import Recipe
+from foundry.search.budget import BudgetRules
 from foundry.search.certify import Seen
 from foundry.search.lab import Lab
 from foundry.search.match import Arm
 from foundry.search.promote import promote, settle
 from foundry.search.screen import Screened, screen
-from foundry.search.trial import Question, Rules, ask
+from foundry.search.trial import Question, ask
 
-REMEASURE_PAIRS = 2
+RECORDED = ("effect_bpb", "interval_bpb", "n", "evidence", "alpha", "seeds", "split", "budget", "remeasured")
+TEST_READS_A_SEASON = 400
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class SweepPlan:
     seeds: int = 2
     """Screening seeds: 1, 2, …, shared by all arms."""
     match: str | None = None
-    rules: Rules = field(default_factory=Rules)
+    min_effect: float = 0.0
+    budget: BudgetRules = field(default_factory=BudgetRules)
     again: bool = False
     """Certify anew what the ledger has a verdict on."""
 
@@ -114,28 +116,35 @@ def _certify(
     """Put the best to the test and, when it holds, promote it; both on the record in `document`."""
     lab.say(f"certifying {best.mutation} on fresh seeds")
     question = Question(
-        "certify", baseline, best.arm, best.match, "certification", plan.rules, noise=noise
+        baseline, best.arm, best.match, "certification", plan.min_effect, budget=plan.budget, noise=noise
     )
     verdict = ask(lab, question, plan.again, seen)
     document["verdict"] = verdict
     if verdict["verdict"] != "better":
         document["why"] = f"the verdict on {best.mutation} is {verdict['verdict']}"
         return
-    lab.say(f"measuring the effect of {best.mutation} again, on seeds that took no part in the verdict")
-    document["remeasured_bpb"] = _remeasure(lab, question, verdict["id"])
-    record = {key: verdict[key] for key in ("effect_bpb", "interval_bpb", "n", "evidence", "alpha")}
-    record["remeasured_bpb"] = document["remeasured_bpb"]
+    record = {
+        **{key: verdict[key] for key in RECORDED},
+        "test_bpb": _sealed(lab, (baseline, best.arm), verdict),
+    }
     document["promotion"] = promote(lab.ledger, path, baseline.recipe, best.arm.recipe, verdict["id"], record)
     document["promoted"] = best.arm.name
+    document["record"] = record
 
 
-def _remeasure(lab: Lab, question: Question, verdict: str) -> float | None:
-    """Mean gain in bits per byte on a few more seeds: what the report quotes, free of the winner's luck."""
-    seeds = remeasurement_seeds(lab.ledger.secret(), verdict, REMEASURE_PAIRS)
-    arms = (question.baseline, question.candidate)
-    results = lab.gather([(arm, seed) for arm in arms for seed in seeds], question.split)
-    scores = [result.bpb for result in results]
-    if any(score is None for score in scores):
-        return None
-    values = [score for score in scores if score is not None]
-    return fmean(values[:REMEASURE_PAIRS]) - fmean(values[REMEASURE_PAIRS:])
+def _sealed(lab: Lab, arms: tuple[Arm, Arm], verdict: dict[str, Any]) -> list[float | None]:
+    """Both arms' mean bits per byte on the sealed test split, for a promotion's report; every read is recorded.
+
+    The runs are those of the re-measurement, trained already. Nothing is decided by it. Raises WorkError when the
+    season's reads are spent.
+    """
+    means: list[float | None] = []
+    season = verdict["budget"]["season"]
+    for arm in arms:
+        specs = [lab.spec(arm, seed) for seed in verdict["remeasured_seeds"]]
+        for spec in specs:
+            lab.ledger.runs.read_split("test", spec.id, f"promotion {verdict['id']}", season, TEST_READS_A_SEASON)
+        results = lab.engine.gather([(spec, lab.data(arm.recipe)) for spec in specs], "test")
+        scores = [result.bpb for result in results if result.bpb is not None]
+        means.append(fmean(scores) if scores else None)
+    return means

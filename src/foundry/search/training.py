@@ -45,7 +45,10 @@ def _train_together(lab: Lab, arm: Arm, spec: RunSpec) -> bool:
     known = lab.ledger.runs.find(spec.id)
     if known is not None and known["status"] in ("trained", "done", "failed"):
         return first
-    fence = lab.engine.claim(spec, data) if first else 0
+    fence = 0
+    if first:
+        lab.ledger.runs.put(spec, judged_hash=data.judged_hash)
+        fence = lab.ledger.runs.claim(spec.id) or 0
     line = LocalLine()
     line.heed_signals()
     payload = lab.engine.train_payload(spec, data)

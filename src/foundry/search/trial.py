@@ -7,25 +7,32 @@ goes on under its recorded plan, and so with the same seeds. May not: promote.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from foundry.core import places
 from foundry.core.errors import RequestError
 from foundry.core.files import write_json
 from foundry.core.fingerprint import fingerprint
+from foundry.judge import verdict
 from foundry.judge.evidence import Plan
 from foundry.judge.scale import pooled_sigma0
-from foundry.judge.seeds import certification_seeds
-from foundry.judge.verdict import Match
-from foundry.search.certify import Seen, certify
+from foundry.judge.seeds import certification_seeds, remeasurement_seeds
+from foundry.judge.verdict import Match, Verdict
+from foundry.runs.ledger_budget import BudgetTest
+from foundry.search import budget
+from foundry.search.budget import BudgetRules
+from foundry.search.certify import Seen, certify, judged
 from foundry.search.lab import Lab
 from foundry.search.match import Arm
+
+REMEASURED_PAIRS = 8
+"""Fresh pairs that a promotion's effect is quoted from, and that its tail guard looks at; docs/verdicts.md has why."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """How much evidence a verdict takes; the same words on every command that gives one."""
+    """How much evidence a report's verdict takes. A promotion's α comes from the error budget instead."""
 
     alpha: float = 0.05
     max_pairs: int = 12
@@ -34,83 +41,117 @@ class Rules:
     def __post_init__(self) -> None:
         if not 0 < self.alpha < 1:
             raise RequestError("rules.alpha", "--alpha", "between 0 and 1", got=self.alpha)
-        if self.max_pairs < 3:
-            raise RequestError("rules.max_pairs", "--max-pairs", "at least 3", got=self.max_pairs)
+        if not 3 <= self.max_pairs <= 60:
+            raise RequestError("rules.max_pairs", "--max-pairs", "3 to 60", got=self.max_pairs)
+        if self.min_effect < 0:
+            raise RequestError("rules.min_effect", "--min-effect", "zero or more", got=self.min_effect)
 
 
 @dataclass(frozen=True)
 class Question:
-    """Is `candidate` better than `baseline` on `split`? `purpose` keeps a report's seeds apart from a promotion's."""
+    """Is `candidate` better than `baseline` on `split`?"""
 
-    purpose: str
     baseline: Arm
     candidate: Arm
     match: Match
     split: str
-    rules: Rules
+    min_effect: float = 0.0
+    rules: Rules | None = None
+    """For a report (`compare`), which spends nothing of the error budget and can't be promoted on."""
+    budget: BudgetRules = field(default_factory=BudgetRules)
     seeds: tuple[int, ...] = ()
-    """Given by hand; otherwise derived from the ledger's secret."""
+    """A report's seeds given by hand; otherwise they are derived from the ledger's secret."""
     noise: Sequence[Sequence[float]] = ()
     """Paired differences from screening, one group a candidate: they help to guess σ₀ and decide nothing."""
+
+    @property
+    def kind(self) -> str:
+        return "certify" if self.rules is None else "compare"
 
 
 def ask(lab: Lab, question: Question, again: bool, seen: Seen) -> dict[str, Any]:
     """The verdict's document (what `compare --json` prints), from the ledger if it has been given before.
 
-    `again` asks anew, on new seeds.
+    `again` asks anew, on new seeds and, for a promotion, with a new α.
     """
-    key = _key(lab, question)
-    attempt = lab.ledger.verdicts.attempt(key, again)
-    recorded = lab.ledger.verdicts.find(key, attempt)
-    if recorded is not None:
-        return recorded
-    for arm in (question.baseline, question.candidate):
-        lab.ledger.recipes.put(arm.recipe)
-    plan = lab.ledger.verdicts.fix_plan(key, attempt, lambda: _plan(lab, question, key, attempt))
-    found = certify(
-        lab,
-        question.baseline,
-        question.candidate,
-        question.match,
-        Plan(**plan["rules"]),
-        plan["seeds"],
-        question.split,
-        seen,
-    )
-    document = found.to_json()
-    for described, arm in zip(document["arms"], (question.baseline, question.candidate), strict=True):
-        described |= {"budget_tokens": arm.tokens, "budget_flops": arm.flops}
+    key, record = _key(lab, question), lab.ledger.verdicts
+    attempt = record.attempt(key, again)
     identity = fingerprint([key, attempt])
-    path = places.runs() / "reports" / f"{question.purpose}-{identity[:12]}.json"
-    document |= {"id": identity, "split": question.split, "report": str(path)}
-    fingerprints = (question.baseline.recipe.fingerprint, question.candidate.recipe.fingerprint)
-    lab.ledger.verdicts.record(key, attempt, question.purpose, *fingerprints, document)
-    write_json(path, document)
+    document = record.find(key, attempt)
+    if document is None:
+        for arm in (question.baseline, question.candidate):
+            lab.ledger.recipes.put(arm.recipe)
+        test = budget.open_test(lab.ledger, identity, question.budget) if question.rules is None else None
+        plan = record.fix_plan(key, attempt, lambda: _plan(lab, question, identity, test))
+        document = _document(lab, question, identity, plan, _answer(lab, question, plan, seen))
+        fingerprints = (question.baseline.recipe.fingerprint, question.candidate.recipe.fingerprint)
+        record.record(key, attempt, question.kind, *fingerprints, document)
+        write_json(places.runs() / "reports" / f"{question.kind}-{identity[:12]}.json", document)
+    test = lab.ledger.budget.find(identity)
+    if test is not None and test.state == "open":
+        lab.ledger.budget.close_test(test.id, "passed" if document["verdict"] == "better" else "failed", identity)
     return document
 
 
 def _key(lab: Lab, question: Question) -> str:
-    arms = (question.baseline, question.candidate)
+    """The content of a question. What a promotion's α and N will be is not part of it: those are fixed once asked."""
+    arms, rules = (question.baseline, question.candidate), question.rules
     return fingerprint(
         {
-            "purpose": question.purpose,
+            "kind": question.kind,
             "arms": [[arm.recipe.fingerprint, arm.tokens, lab.data(arm.recipe).judged_hash] for arm in arms],
-            "scale": [question.split, lab.settings.judged_bytes],
-            "rules": [question.rules.alpha, question.rules.max_pairs, question.rules.min_effect],
+            "scale": [question.split, lab.settings.judged_bytes, question.min_effect],
+            "rules": None if rules is None else [rules.alpha, rules.max_pairs],
             "seeds": list(question.seeds),
         }
     )
 
 
-def _plan(lab: Lab, question: Question, key: str, attempt: int) -> dict[str, Any]:
+def _plan(lab: Lab, question: Question, identity: str, test: BudgetTest | None) -> dict[str, Any]:
     """What is fixed before the first pair, as plain data."""
-    seeds = question.seeds or certification_seeds(
-        lab.ledger.secret(), f"{question.purpose}|{key}|{attempt}", question.rules.max_pairs
-    )
-    rules = {
-        "alpha": question.rules.alpha,
-        "sigma0_bpb": pooled_sigma0([*lab.ledger.verdicts.residuals(), *question.noise]),
-        "max_pairs": len(seeds),
-        "min_effect_bpb": question.rules.min_effect,
+    secret, rules = lab.ledger.secret(), question.rules
+    if rules is not None:
+        alpha, pairs, spent = rules.alpha, len(question.seeds) or rules.max_pairs, None
+    else:
+        assert test is not None
+        alpha, pairs = test.alpha, budget.pairs_for(test, lab.ledger)
+        spent = {"season": test.season, "test": test.j, "alpha": alpha, "promotions_known": test.promotions_at_start}
+    return {
+        "rules": {
+            "alpha": alpha,
+            "sigma0_bpb": pooled_sigma0([*lab.ledger.verdicts.residuals(), *question.noise]),
+            "max_pairs": pairs,
+            "min_effect_bpb": question.min_effect,
+        },
+        "seeds": list(question.seeds) or certification_seeds(secret, identity, pairs),
+        "remeasure": remeasurement_seeds(secret, identity, REMEASURED_PAIRS) if rules is None else [],
+        "budget": spent,
     }
-    return {"rules": rules, "seeds": list(seeds)}
+
+
+def _answer(lab: Lab, question: Question, plan: dict[str, Any], seen: Seen) -> Verdict:
+    """Certify and, where a promotion hangs on it, measure the effect again on seeds that took no part."""
+    arms, match, split = (question.baseline, question.candidate), question.match, question.split
+    found = certify(lab, *arms, match, Plan(**plan["rules"]), plan["seeds"], split, seen)
+    if found.word != "better" or not plan["remeasure"]:
+        return found
+    lab.say(f"measuring the effect again on {len(plan['remeasure'])} seeds that took no part")
+    results = lab.gather([(arm, seed) for seed in plan["remeasure"] for arm in arms], split)
+    sides = [judged(lab, arms[side], results[side::2], split) for side in (0, 1)]
+    return verdict.remeasure(found, sides[0], sides[1], plan["remeasure"])
+
+
+def _document(lab: Lab, question: Question, identity: str, plan: dict[str, Any], found: Verdict) -> dict[str, Any]:
+    document = found.to_json()
+    for described, arm in zip(document["arms"], (question.baseline, question.candidate), strict=True):
+        described |= {"budget_tokens": arm.tokens, "budget_flops": arm.flops}
+    return {
+        **document,
+        "id": identity,
+        "kind": question.kind,
+        "split": question.split,
+        "seeds": plan["seeds"][: max(found.n, 1)],
+        "remeasured_seeds": plan["remeasure"],
+        "budget": plan["budget"],
+        "report": str(places.runs() / "reports" / f"{question.kind}-{identity[:12]}.json"),
+    }

@@ -5,6 +5,7 @@ A process by itself is a world of one, and pays nothing. May not: change the glo
 
 from __future__ import annotations
 
+import atexit
 import os
 from dataclasses import dataclass
 
@@ -52,7 +53,9 @@ class World:
         """What to call for a forward pass: the model itself, or around it the exchange of gradients."""
         if self.size == 1:
             return model
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        if not dist.is_initialized():  # once in a process: a second group would read the first one's addresses
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            atexit.register(dist.destroy_process_group)
         return DistributedDataParallel(
             model, device_ids=[device.index] if device.type == "cuda" else None, gradient_as_bucket_view=True
         )
@@ -83,7 +86,3 @@ class World:
         told = torch.tensor(float(stop), device=fact.loss.device)
         dist.all_reduce(told, op=dist.ReduceOp.MAX)
         return bool(told)
-
-    def leave(self) -> None:
-        if dist.is_initialized():
-            dist.destroy_process_group()

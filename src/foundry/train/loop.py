@@ -90,7 +90,7 @@ def clip_gradients(parameters: list[torch.nn.Parameter], limit: float | Tensor, 
     """
     grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if members:
-        norms = [torch.linalg.vector_norm(grad.view(len(grad), -1), dim=1) for grad in grads]
+        norms = [torch.linalg.vector_norm(grad.reshape(len(grad), -1), dim=1) for grad in grads]
     else:
         norms = torch._foreach_norm(grads)
     norm = torch.linalg.vector_norm(torch.stack(list(norms)), dim=0)

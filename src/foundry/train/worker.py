@@ -76,8 +76,6 @@ def main(payload: Mapping[str, Any], line: Line) -> dict[str, Any]:
         known = failure(error)
         _report(job, world, "failed", reason=known.reason, detail=known.detail)
         raise known from error
-    finally:
-        world.leave()
 
 
 def _run(job: Job, world: World, line: Line, started: float) -> dict[str, Any]:
