@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from foundry.core.errors import RequestError
 from foundry.core.section import validate
 from foundry.model import GPT, ModelConfig, count_parameters, flops_per_token, initialise, weights
-from foundry.modules import activation, attention, position
+from foundry.modules import activation, attention, optimizer, position
 from foundry.population import stack, unstack
 
 torch.set_num_threads(1)
@@ -303,3 +303,19 @@ def test_parts_that_declare_it_are_not_stacked(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(type(config().activation), "population", False)
     with pytest.raises(ValueError, match="activation: declared to train alone"):
         stack([model()])
+
+
+@pytest.mark.parametrize("kind", optimizer.SLOT.kinds())
+def test_every_optimizer_lets_the_model_learn_a_batch_by_heart(kind: str) -> None:
+    made, tokens = model(), ids(4, 17)
+    config = optimizer.SLOT.parse({"kind": kind, "lr": {"lion": 3e-3}.get(kind, 1e-2)})
+    assert isinstance(config, optimizer.OptimizerConfig)
+    stepper = config.build(weights(made))
+    losses = []
+    for _ in range(80):
+        loss = F.cross_entropy(made(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
+        losses.append(loss.item())
+        loss.backward()
+        stepper.step()
+        stepper.zero_grad()
+    assert losses[-1] < 0.2 * losses[0]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from foundry.core.errors import RequestError
 from foundry.modules.optimizer import SLOT, OptimizerConfig, Weight
-from foundry.modules.optimizer.muon import orthogonal, orthogonal_by_shape
+from foundry.modules.orthogonal import _by_gram, _directly, orthogonal, orthogonal_by_shape
 
 torch.set_num_threads(1)
 
@@ -70,6 +70,15 @@ def test_newton_schulz_brings_singular_values_near_one(shape: tuple[int, int]) -
     assert values.min() > 0.6 and values.max() < 1.3
     u, _, v = torch.linalg.svd(x[0], full_matrices=False)
     assert torch.cosine_similarity(orthogonal(x, 8)[0].flatten(), (u @ v).flatten(), dim=0) > 0.95
+
+
+def test_iterating_on_the_gram_matrix_gives_the_same_matrices() -> None:
+    generator = torch.Generator().manual_seed(0)
+    low_rank = torch.randn(2, 32, 3, generator=generator) @ torch.randn(2, 3, 128, generator=generator)
+    noisy = low_rank + 1e-3 * torch.randn(2, 32, 128, generator=generator)
+    for x in (noisy, torch.randn(2, 32, 128, generator=generator)):
+        x = x / torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True)
+        assert torch.allclose(_by_gram(x, 5), _directly(x, 5), atol=2e-4)
 
 
 def test_batching_by_shape_changes_no_matrix() -> None:

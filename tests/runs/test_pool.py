@@ -38,10 +38,12 @@ def test_progress_arrives_in_order_before_the_end(pool: Pool, make_task: MakeTas
 
 def test_a_controller_that_doesnt_listen_loses_reports_and_not_the_result(pool: Pool, make_task: MakeTask) -> None:
     pool.submit(make_task("told", payload={"steps": 50_000}))
-    drain(pool, lambda events: any(isinstance(event, Started) for event in events))
-    pid = next(iter(pool._running.values())).pid
-    gone(pid, within_seconds=0.3)  # it goes on, or has ended, while nobody reads
-    assert endings(drain(pool))["told"].result == {"steps": 50_000}
+    events = drain(pool, lambda events: any(isinstance(event, Started) for event in events))
+    pid = next(event.pid for event in events if isinstance(event, Started))
+    gone(pid, within_seconds=0.3)  # nobody reads while it goes on
+    events += drain(pool)
+    assert endings(events)["told"].result == {"steps": 50_000}
+    assert sum(isinstance(event, Progress) for event in events) < 50_000
 
 
 def test_at_most_jobs_run_at_once_and_the_rest_wait_in_order(make_task: MakeTask) -> None:
@@ -234,3 +236,22 @@ def test_a_hundred_tasks_leave_neither_files_nor_processes_behind(make_task: Mak
             counts.append((len(os.listdir("/proc/self/fd")), len(os.listdir(warm / "fd")), len(children)))
             assert round_ < 1 or counts[-1] == counts[0]
     assert counts[0][2] == 0
+
+
+def test_a_warm_process_that_never_starts_is_an_error_each_time_and_not_a_hang(
+    make_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "deadly.py").write_text("import os\nos.write(2, b'no such luck\\n')\nos._exit(1)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with Pool(1, preload=("deadly",)) as pool:
+        pool.submit(make_task("double", payload={"x": 1}))
+        for _ in range(2):
+            with pytest.raises(WorkError, match="no such luck"):
+                drain(pool)
+
+
+def test_a_log_that_has_no_place_is_an_error_with_the_mend(pool: Pool, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    pool.submit(Task("a", "pool_targets:double", {"x": 1}, tmp_path / "file" / "log"))
+    with pytest.raises(WorkError, match=r"pool\.log.*permissions"):
+        drain(pool)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import sqlite3
 import subprocess
 import sys
@@ -25,12 +26,16 @@ MANY = 100_000
 STEPS_ALLOWED = 20_000  # SQLite's virtual machine: some hundreds a row shown; a scan of 100,000 rows takes a million
 
 
+def an_id(kind: str, number: int) -> str:
+    return hashlib.sha256(f"{kind} {number}".encode()).hexdigest()[:32]
+
+
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A ledger with 100,000 runs of 200 recipes."""
     path = tmp_path_factory.mktemp("large") / "ledger.db"
-    recipes = [fingerprint(["recipe", i]) for i in range(200)]
-    ids = [fingerprint(["run", i]) for i in range(MANY)]
+    recipes = [an_id("recipe", i) for i in range(200)]
+    ids = [an_id("run", i) for i in range(MANY)]
     with Ledger.open(path) as ledger, ledger._file.writing() as write:
         write.executemany(
             "INSERT INTO recipes(fingerprint, name, content, sources, created) VALUES (?, 'r', '{\"w\":1}', '{}', 0)",
@@ -52,7 +57,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write.executemany(
             "INSERT INTO promotions(id, track, kind, to_fp, mutation, old_text, new_text, effect, created) "
             "VALUES (?, ?, 'adopt', ?, 'm', '', '', '{}', 0)",
-            [(fingerprint(["p", i]), f"track-{i}", recipes[0]) for i in range(1000)],
+            [(an_id("p", i), f"track-{i}", recipes[0]) for i in range(1000)],
         )
     return path
 
@@ -74,15 +79,15 @@ QUERIES: dict[str, Callable[[Path], Any]] = {
     "log of a rare status": lambda path: queries.log(status="failed", path=path),
     "log of a common status": lambda path: queries.log(status="done", path=path),
     "log of an absent status": lambda path: queries.log(status="running", path=path),
-    "log of a recipe": lambda path: queries.log(recipe=fingerprint(["recipe", 7]), path=path),
+    "log of a recipe": lambda path: queries.log(recipe=an_id("recipe", 7), path=path),
     "log of a recipe and a rare status": lambda path: queries.log(
-        recipe=fingerprint(["recipe", 0]), status="failed", path=path
+        recipe=an_id("recipe", 0), status="failed", path=path
     ),
-    "show a run": lambda path: queries.show(fingerprint(["run", 99_000]), path),
-    "show a run by its beginning": lambda path: queries.show(fingerprint(["run", 777])[:12], path),
-    "show a recipe": lambda path: queries.show(fingerprint(["recipe", 3]), path),
-    "show a promotion": lambda path: queries.show(fingerprint(["p", 3]), path),
-    "diff": lambda path: queries.diff(fingerprint(["run", 5]), fingerprint(["run", 6]), path),
+    "show a run": lambda path: queries.show(an_id("run", 99_000), path),
+    "show a run by its beginning": lambda path: queries.show(an_id("run", 777)[:12], path),
+    "show a recipe": lambda path: queries.show(an_id("recipe", 3), path),
+    "show a promotion": lambda path: queries.show(an_id("p", 3), path),
+    "diff": lambda path: queries.diff(an_id("run", 5), an_id("run", 6), path),
     "lineage": lambda path: queries.lineage("track-500", path),
     "promotions": lambda path: queries.promotions(path=path),
 }
@@ -122,7 +127,7 @@ def test_the_log_is_newest_first_filtered_and_limited(large: Path) -> None:
     assert [row["seed"] for row in rows] == [99_999, 99_998, 99_997]
     assert rows[0]["val_bpb"] == 2.5 and rows[0]["name"] == "r" and rows[0]["status"] == "done"
     assert [row["seed"] for row in queries.log(limit=2, status="failed", path=large)] == [99_000, 98_000]
-    recipe = fingerprint(["recipe", 7])
+    recipe = an_id("recipe", 7)
     assert {row["recipe"] for row in queries.log(recipe=recipe[:10], path=large)} == {recipe}
     with pytest.raises(RequestError, match="did you mean 'failed'"):
         queries.log(status="fail", path=large)

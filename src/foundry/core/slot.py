@@ -1,22 +1,22 @@
 """A slot is a folder of interchangeable parts: kind = file name.
 
 Listing kinds and reading their one-line explanations imports nothing; a kind is imported when it is used.
-Agents add kinds in `workspace/modules/<slot>/`, under the same relative path as in the package.
+Agents add kinds in `workspace/modules/<slot>/`, under the same relative path as in the package. Where their code may
+not run (see `code.py`), their configs are sealed: the fields as they are written, and nothing that can be built.
 """
 
 from __future__ import annotations
 
 import ast
 import importlib
-import importlib.util
-import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BeforeValidator, field_validator
+from pydantic import BeforeValidator, ConfigDict, field_validator
 
-from foundry.core import places
+from foundry.core import code, places
 from foundry.core.errors import RequestError, shown
 from foundry.core.fingerprint import file_fingerprint
 from foundry.core.section import Section, validate
@@ -29,6 +29,9 @@ class PartConfig(Section):
 
     population: ClassVar[bool] = True
     """Whether the part is right with a leading population axis on its parameters; where not, its runs train alone."""
+
+    sealed: ClassVar[bool] = False
+    """Whether this stands for workspace code that this process may not run: it has fields, and builds nothing."""
 
     kind: str = ""
 
@@ -86,12 +89,16 @@ class Slot:
         return None if self.is_builtin(kind) else file_fingerprint(self.path(kind))
 
     def config(self, kind: str) -> type[PartConfig]:
-        """The `Config` class of `kind`, imported now. Raises RequestError when the file has none."""
-        path = self.path(kind)
+        """The `Config` class of `kind`, imported now; a sealed one for workspace code that this process may not run.
+        Raises RequestError when the file has none."""
+        path, package = self.path(kind), self.relative.replace("/", ".")
         if self.is_builtin(kind):
-            module = importlib.import_module(f"foundry.{self.relative.replace('/', '.')}.{kind}")
+            module = importlib.import_module(f"foundry.{package}.{kind}")
+        elif code.is_admitted():
+            module = code.import_file(f"foundry_workspace.{package}.{kind}", path)
         else:
-            module = _import_file(f"foundry_workspace.{self.relative.replace('/', '.')}.{kind}", path)
+            code.look(path, "Config")
+            return _sealed(self, kind)
         config = getattr(module, "Config", None)
         if not (isinstance(config, type) and issubclass(config, PartConfig)):
             raise RequestError("slot.no_config", str(path), "defines no class Config(PartConfig)")
@@ -114,20 +121,21 @@ class Slot:
         return BeforeValidator(self.parse)
 
 
-def _import_file(name: str, path: Path) -> Any:
-    """Import one workspace file under `name`, again whenever its content has changed."""
-    stamp = file_fingerprint(path)
-    known = sys.modules.get(name)
-    if known is not None and getattr(known, "__foundry_stamp__", None) == stamp:
-        return known
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # whatever an agent's file does when imported
-        sys.modules.pop(name, None)
-        raise RequestError("slot.import_failed", str(path), f"{type(error).__name__}: {error}") from error
-    module.__dict__["__foundry_stamp__"] = stamp
-    return module
+@cache
+def _sealed(slot: Slot, kind: str) -> type[PartConfig]:
+    """A config of the slot's base with whatever other fields are given; each method that would build refuses."""
+    package = importlib.import_module(f"foundry.{slot.relative.replace('/', '.')}")
+    own = [value for value in vars(package).values() if isinstance(value, type) and value.__module__ == package.__name__]
+    (base,) = (value for value in own if issubclass(value, PartConfig))
+
+    def refuse(config: PartConfig, *arguments: Any, **named: Any) -> Any:
+        raise RequestError("code.sealed", slot.at, f"'{kind}' is code from the workspace, and runs in a sandbox only")
+
+    body: dict[str, Any] = {
+        "__module__": f"foundry_workspace.{slot.relative.replace('/', '.')}.{kind}",
+        "model_config": ConfigDict(extra="allow"),
+        "sealed": True,
+        "population": False,
+        **dict.fromkeys(getattr(base, "__abstractmethods__", ()), refuse),
+    }
+    return type(base)("Config", (base,), body)

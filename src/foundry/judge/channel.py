@@ -16,7 +16,7 @@ from enum import IntEnum
 import numpy as np
 
 WORDS_BYTES = 1024
-SLICE_FLOATS = 1 << 21  # 8 MiB of logits at a time: larger slices fall out of the cache, and memory stays bounded
+SLICE_FLOATS = 1 << 20  # 4 MiB of logits at a time: larger slices fall out of the cache, and memory stays bounded
 QUESTION = struct.Struct("<BI")
 
 # from <linux/fcntl.h>; Python's fcntl names them from 3.12 on

@@ -61,6 +61,17 @@ class Score:
     """Largest change of a token's loss in the other order."""
 
 
+@dataclass(frozen=True)
+class _Piece:
+    """Positions [begin, end) of a window, in a row of the batch; `place` is where they begin in the slice."""
+
+    row: int
+    window: int
+    begin: int
+    end: int
+    place: int
+
+
 class Judging:
     """One scoring of one contestant, seated once for each text of the plan, and once more as a witness."""
 
@@ -82,9 +93,9 @@ class Judging:
             for text, seat in zip(self.plan.texts, self.sealed, strict=False):
                 seat.forward(text[batch])
             self.other.forward(self.plan.texts[-1][batch_again])
-            for at in self._slices():
-                self._score_sealed(batch, at)
-                self._score_other(batch_again, at)
+            for start in range(0, self.rows * self.context, self.other.channel.slice_positions):
+                self._score_sealed(batch, start)
+                self._score_other(batch_again, start)
             tell(windows=min(done * self.rows, len(windows.lengths)))
         order_gap = np.abs(self.losses - self.losses_again)
         if order_gap.max() > self.tolerance.nats:
@@ -103,76 +114,91 @@ class Judging:
             order_gap_nats=float(order_gap.max()),
         )
 
-    def _slices(self) -> Iterator[np.ndarray]:
-        """Positions [n] of a batch, counted row by row, that fit a channel together."""
-        step = self.other.channel.slice_positions
-        for start in range(0, self.rows * self.context, step):
-            yield np.arange(start, min(start + step, self.rows * self.context))
-
-    def _score_sealed(self, batch: np.ndarray, at: np.ndarray) -> None:
+    def _score_sealed(self, batch: np.ndarray, start: int) -> None:
         """Score what each window's home gives, after comparing it with what the others give before their cuts."""
-        window, position = batch[at // self.context], at % self.context
-        given = [self._read(seat, at) for seat in self.sealed]
-        home = self.plan.home[window]
-        real = given[0].clone()
-        for process in range(1, len(given)):
-            here = torch.from_numpy(home == process)
-            real[here] = given[process][here]
-        losses = self._losses(real, window, position)
-        for process, logits in enumerate(given):
-            before_cut = (position < self.plan.kept[process, window]) & (home != process)
-            differs = (logits != real).any(-1).numpy() & before_cut
-            if differs.any():
-                gaps = (logits[differs] - real[differs]).abs().amax(-1)
-                self.splice_gap = max(self.splice_gap, float(gaps.max()))
-                if self.splice_gap > self.tolerance.logit:
-                    seen = np.flatnonzero(differs)[int(gaps.argmax())]
-                    raise self._explained(batch, process, int(at[seen]), logits[seen], self.splice_gap)
-                at_cut = differs & (position + 1 == self.plan.kept[process, window])
-                without_future = self._losses(logits[at_cut], window[at_cut], position[at_cut])
-                self.leaked_nats += float((without_future - losses[at_cut]) @ self.plan.stands_for[window[at_cut]])
-        self.losses[window, position] = losses
+        plan = self.plan
+        given = [self._read(seat, start) for seat in self.sealed]
+        for piece in self._pieces(batch, start):
+            home, window = plan.home[piece.window], piece.window
+            real = given[home][piece.place :]
+            self._score(self.losses, piece, real)
+            for process, logits in enumerate(given):
+                before_cut = min(piece.end, plan.kept[process, window]) - piece.begin
+                if process != home and before_cut > 0:
+                    spliced = logits[piece.place :][:before_cut]
+                    if not torch.equal(spliced, real[:before_cut]):
+                        self._forgive(batch, process, piece, spliced, real[:before_cut])
 
-    def _score_other(self, batch: np.ndarray, at: np.ndarray) -> None:
-        window, position = batch[at // self.context], at % self.context
-        self.losses_again[window, position] = self._losses(self._read(self.other, at), window, position)
+    def _score_other(self, batch: np.ndarray, start: int) -> None:
+        logits = self._read(self.other, start)
+        for piece in self._pieces(batch, start):
+            self._score(self.losses_again, piece, logits[piece.place :])
 
-    def _read(self, seat: Seat, at: np.ndarray) -> Tensor:
-        logits = seat.slice(int(at[0]), len(at))
+    def _pieces(self, batch: np.ndarray, start: int) -> Iterator[_Piece]:
+        """What a slice that starts at `start`, counted row by row, has of each row's window."""
+        stop = min(start + self.other.channel.slice_positions, self.rows * self.context)
+        first = start
+        while (here := start) < stop:
+            row, begin = divmod(here, self.context)
+            start = min(stop, here + self.context - begin)
+            yield _Piece(row, int(batch[row]), begin, begin + start - here, here - first)
+
+    def _read(self, seat: Seat, start: int) -> Tensor:
+        """Logits of a slice [n, V], all finite."""
+        count = min(seat.channel.slice_positions, self.rows * self.context - start)
+        logits = seat.slice(start, count)
         low, high = torch.aminmax(logits)
         if not (math.isfinite(low) and math.isfinite(high)):
             raise RunFailure("nan", "a logit is not a finite number")
         return logits
 
-    def _losses(self, logits: Tensor, window: np.ndarray, position: np.ndarray) -> np.ndarray:
-        """Nats [n], float64; 0 where nothing is to be predicted."""
-        targets = torch.from_numpy(self.plan.windows.targets[window, position])
-        losses = F.cross_entropy(logits, targets, reduction="none").double().numpy()
-        losses[position >= self.plan.windows.lengths[window]] = 0.0
-        if not np.isfinite(losses).all():
-            raise RunFailure("nan", "logits so far apart that a token's loss is infinite")
-        return losses
+    def _score(self, losses: np.ndarray, piece: _Piece, logits: Tensor) -> None:
+        """Put the losses, in nats, of what is to be predicted in a piece in their places."""
+        end = min(piece.end, self.plan.windows.lengths[piece.window])
+        if end > piece.begin:
+            losses[piece.window, piece.begin : end] = self._nats(piece.window, piece.begin, logits[: end - piece.begin])
 
-    def _explained(self, batch: np.ndarray, process: int, at: int, logits: Tensor, gap: float) -> RunFailure:
+    def _nats(self, window: int, begin: int, logits: Tensor) -> np.ndarray:
+        """Losses [n], float64, of the positions from `begin` on."""
+        targets = torch.from_numpy(self.plan.windows.targets[window, begin : begin + len(logits)])
+        nats = F.cross_entropy(logits, targets, reduction="none").double().numpy()
+        if not np.isfinite(nats).all():
+            raise RunFailure("nan", "logits so far apart that a token's loss is infinite")
+        return nats
+
+    def _forgive(self, batch: np.ndarray, process: int, piece: _Piece, spliced: Tensor, real: Tensor) -> None:
+        """Logits before a cut differ: take back what that gained, or raise RunFailure when it is no rounding."""
+        gaps = (spliced - real).abs().amax(-1)
+        self.splice_gap = max(self.splice_gap, float(gaps.max()))
+        if self.splice_gap > self.tolerance.logit:
+            at = int(gaps.argmax())
+            raise self._explained(batch, process, piece, at, spliced[at], float(gaps[at]))
+        cut = int(self.plan.kept[process, piece.window]) - 1
+        if piece.begin <= cut < piece.end:
+            with_future, without = (self._nats(piece.window, cut, logits[-1:]) for logits in (real, spliced))
+            self.leaked_nats += float(without[0] - with_future[0]) * float(self.plan.stands_for[piece.window])
+
+    def _explained(
+        self, batch: np.ndarray, process: int, piece: _Piece, at: int, seen: Tensor, gap: float
+    ) -> RunFailure:
         """Why logits changed that should not have: the witness, which has seen nothing yet, is shown the batch."""
-        row, position = divmod(at, self.context)
-        window = batch[row]
+        row, window, position = piece.row, piece.window, piece.begin + at
         text = self.plan.texts[process][batch]
-        again = self._witnessed(text, at)
-        if (again - logits).abs().max() > self.tolerance.logit:
+        if self._witness_differs(text, row, position, seen):
             return RunFailure("invalid", "the same batch gives other logits in a fresh process: the model keeps "
                               "something between calls, or draws at random when it is evaluated")  # fmt: skip
         others = self.plan.texts[self.plan.home[window]][batch]
         others[row] = text[row]
-        if (self._witnessed(others, at) - logits).abs().max() > self.tolerance.logit:
+        if self._witness_differs(others, row, position, seen):
             return RunFailure("leak", f"logits of one row change by {gap:.3g} when only other rows of the batch change")
         cut = int(self.plan.kept[process, window])
         return RunFailure("leak", f"logits at position {position} change by {gap:.3g} when only the tokens from "
                           f"position {cut} on are replaced: the model sees the future")  # fmt: skip
 
-    def _witnessed(self, ids: np.ndarray, at: int) -> Tensor:
+    def _witness_differs(self, ids: np.ndarray, row: int, position: int, seen: Tensor) -> bool:
         self.witness.forward(ids)
-        return self.witness.slice(at, 1)[0]
+        logits = self.witness.slice(row * self.context + position, 1)[0]
+        return not bool((logits - seen).abs().max() <= self.tolerance.logit)
 
 
 def quarantine(bpb: float, reference_bpb: float | None) -> str:

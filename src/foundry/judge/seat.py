@@ -28,6 +28,7 @@ class Seat:
         self.channel, self.call_seconds = channel, call_seconds
         self._loading, self._loaded = False, False
         self.forward_seconds = 0.0
+        self._copy: np.ndarray | None = None
         self.pid = os.fork()
         if self.pid == 0:
             serve(job, channel)
@@ -55,11 +56,15 @@ class Seat:
     def slice(self, start: int, count: int) -> Tensor:
         """Logits [count, V] of the last batch's positions from `start` on, counted row by row. Raises RunFailure.
 
-        A copy: what the judge compares is what it scores, whatever the contestant writes meanwhile.
+        A copy: what the judge compares is what it scores, whatever the contestant writes meanwhile. It is written over
+        by the next slice: new memory for each would cost as much as the copying.
         """
         self._ask(Ask.SLICE, start)
         self._wait()
-        return torch.from_numpy(self.channel.logits[:count].copy())
+        if self._copy is None:
+            self._copy = np.empty_like(self.channel.logits)
+        np.copyto(self._copy[:count], self.channel.logits[:count])
+        return torch.from_numpy(self._copy[:count])
 
     def end(self) -> None:
         """Kill the process and take it off the table. May be called twice."""

@@ -31,7 +31,7 @@ class Line:
         self._stopping = True
 
     def tell(self, **facts: Any) -> None:
-        """Report progress; counts as a heartbeat. Costs about 10 µs, and never waits: while the controller is too busy
+        """Report progress; counts as a heartbeat. Costs microseconds and never waits: while the controller is too busy
         to listen, reports are dropped. Raises ValueError or TypeError for what isn't JSON."""
         if self._room.poll(0):
             self._wire.send({"tell": facts})

@@ -35,7 +35,7 @@ class Nursery:
             raise WorkError("pool.platform", sys.platform, "workers need Linux", hint="run it on Linux, or in a VM")
         self._preload, self._selector = tuple(preload), selector
         self._failed_starts = 0
-        self._unfit = ""
+        self._unfit = self._last_words = ""
         self._start()
 
     def _start(self) -> None:
@@ -103,24 +103,21 @@ class Nursery:
 
     def restart(self) -> str:
         """Start another in place of one that is lost; what became of that one. Raises WorkError when it never works."""
-        was_ready = self.ready
+        self._failed_starts += not self.ready
         self._end(wait_seconds=0.0)
-        self._errors.seek(0)  # what it had to say about its end
-        last = self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]
-        self._errors.close()
-        self._failed_starts += not was_ready
         if self._unfit or self._failed_starts >= MAX_FAILED_STARTS:
-            raise WorkError("pool.warm_process", "", self._unfit or last or "it ended before it was ready")
+            raise WorkError("pool.warm_process", "", self._unfit or self._last_words or "it ended before it was ready")
         self._start()
         return "the warm process ended"
 
     def close(self) -> None:
-        if self._process.returncode is None:
-            self._end(wait_seconds=_END_SECONDS)
-            self._errors.close()
+        """End the warm process and all its workers. Closing again does nothing."""
+        self._end(wait_seconds=_END_SECONDS if self.ready else 0.0)
 
     def _end(self, wait_seconds: float) -> None:
         """Hang up, upon which it kills its workers and ends; kill it when it doesn't."""
+        if self._control.fileno() < 0:
+            return
         self._selector.unregister(self._control)
         self._control.close()
         try:
@@ -128,3 +125,6 @@ class Nursery:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        with self._errors:
+            self._errors.seek(0)
+            self._last_words = self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]

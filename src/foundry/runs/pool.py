@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self, final
 
-from foundry.core.errors import REASONS, RequestError
+from foundry.core.errors import REASONS, RequestError, WorkError
 from foundry.runs.linux import resident_bytes
 from foundry.runs.nursery import Nursery
 from foundry.runs.task import Ended, Event, NotPreloaded, Progress, Started, Task
@@ -165,22 +165,21 @@ class Pool:
     def _start_waiting(self) -> None:
         while self._waiting and len(self._running) < self.jobs and self._nursery.ready:
             task = self._waiting.popleft()
-            task.log.parent.mkdir(parents=True, exist_ok=True)
-            log_start = task.log.stat().st_size if task.log.is_file() else 0
+            log_start = _prepared_log(task)
             ours, theirs = socket.socketpair()
             self._serial += 1
             self._running[self._serial] = _Running(task, Wire(ours), log_start, time.monotonic())
-            self._selector.register(ours, selectors.EVENT_READ, self._serial)
             with theirs:
                 self._nursery.ask(self._serial, task, theirs)
 
     def _listen(self, timeout: float | None) -> None:
         """Take in every message that is there, waiting for the first up to `timeout`."""
-        for key, _ in self._selector.select(timeout):
-            if key.data in self._running:
-                self._hear(key.data)
+        ready = self._selector.select(timeout)
         for message, handles in self._nursery.listen():
             self._attend(message, handles)
+        for key, _ in ready:
+            if key.data in self._running:  # None for the warm process; a serial is gone once it has ended
+                self._hear(key.data)
         if self._nursery.lost:
             self._lose_all(self._nursery.restart())
 
@@ -197,6 +196,7 @@ class Pool:
         elif "forked" in message:
             running.pid, running.pidfd = message["pid"], handles[0]
             running.forked = running.heard = time.monotonic()
+            self._selector.register(running.wire.socket, selectors.EVENT_READ, serial)
             if running.stop_at < math.inf:  # asked to stop before there was anybody to ask
                 self._signal(running, signal.SIGTERM)
         else:
@@ -231,7 +231,7 @@ class Pool:
                 case _ if running.message is None:
                     running.message = message
         if not running.wire.open:
-            self._selector.unregister(running.wire.socket)
+            self._unregister(running)
 
     def _keep_limits(self) -> None:
         for serial, running in list(self._running.items()):
@@ -275,12 +275,15 @@ class Pool:
         )
 
     def _forget(self, running: _Running) -> None:
-        if running.wire.open:
-            self._selector.unregister(running.wire.socket)
+        self._unregister(running)
         running.wire.close()
         if running.pidfd >= 0:
             os.close(running.pidfd)
             running.pidfd = -1
+
+    def _unregister(self, running: _Running) -> None:
+        with contextlib.suppress(KeyError):  # never forked, or said all it had to say
+            self._selector.unregister(running.wire.socket)
 
     def _ids(self) -> set[str]:
         return {task.id for task in self._waiting} | {running.task.id for running in self._running.values()}
@@ -303,8 +306,25 @@ def _verdict(running: _Running, exit_code: int | None, error: str) -> tuple[dict
         return None, "lost", "killed from outside"
     if exit_code == -signal.SIGTERM and running.stop_at < math.inf:
         return None, "lost", "stopped before it began"
-    how = f"signal {signal.Signals(-exit_code).name}" if exit_code < 0 else f"exit code {exit_code} without a result"
+    how = f"exit code {exit_code} without a result" if exit_code >= 0 else f"signal {_signal_name(-exit_code)}"
     return None, "crash", f"{how}\n{_log_tail(running)}".strip()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal has none
+        return str(number)
+
+
+def _prepared_log(task: Task) -> int:
+    """Make the log's folder; how many bytes of the log are from earlier attempts. Raises WorkError."""
+    try:
+        task.log.parent.mkdir(parents=True, exist_ok=True)
+        return task.log.stat().st_size if task.log.is_file() else 0
+    except OSError as error:
+        hint = "check the disk's space and permissions"
+        raise WorkError("pool.log", str(task.log), str(error.strerror), hint=hint) from None
 
 
 def _log_tail(running: _Running) -> str:

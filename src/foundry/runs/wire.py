@@ -14,6 +14,7 @@ MAX_LINE_BYTES = 16 << 20
 MAX_PACKET_BYTES = 128 << 10
 MAX_PACKET_FILES = 1
 _CHUNK_BYTES = 1 << 16
+_CHUNKS_AT_ONCE = 64  # more than a socket holds, and an end to a sender that never stops
 
 
 @final
@@ -30,11 +31,11 @@ class Wire:
         self.socket.sendall(encode(message) + b"\n")
 
     def receive(self) -> list[dict[str, Any]]:
-        """All whole messages that have arrived; `open` turns False at the end of the stream.
+        """The whole messages that have arrived; `open` turns False at the end of the stream.
 
         Raises ValueError for a line that isn't a message."""
         chunks = [self._rest]
-        while self.open:
+        while self.open and len(chunks) <= _CHUNKS_AT_ONCE:
             try:
                 chunk = self.socket.recv(_CHUNK_BYTES, socket.MSG_DONTWAIT)
             except BlockingIOError:

@@ -94,10 +94,8 @@ def _redirect(log: str) -> None:
     file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     for source, place in ((nowhere, 0), (file, 1), (file, 2)):
         os.dup2(source, place)
-        if source > 2:
-            os.set_inheritable(place, True)
-    for handle in {nowhere, file} - {0, 1, 2}:
-        os.close(handle)
+    os.close(nowhere)
+    os.close(file)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
 

@@ -23,7 +23,7 @@ def compare(
 ) -> dict[str, Any]:
     """Compare two recipe files; the document that `compare --json` prints, at once where there is a verdict already."""
     baseline_recipe, candidate_recipe = Recipe.load(a), Recipe.load(b)
-    baseline = lab.baseline_arm(baseline_recipe)
+    baseline = lab.arm_of(baseline_recipe)
     candidate, currency = lab.candidate_arm(baseline, candidate_recipe, match)
     question = Question(baseline, candidate, currency, "validation", rules.min_effect, rules, seeds=seeds)
     return ask(lab, question, again, seen)

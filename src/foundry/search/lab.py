@@ -73,7 +73,8 @@ class Lab:
             self._data[key] = prepare(recipe.data, self.say)
         return self._data[key]
 
-    def baseline_arm(self, recipe: Recipe, tokens: int | None = None) -> Arm:
+    def arm_of(self, recipe: Recipe, tokens: int | None = None) -> Arm:
+        """The recipe with its own budget, or with `tokens`."""
         return arm(recipe, self.data(recipe).vocab_size, tokens or recipe.budget.tokens)
 
     def candidate_arm(self, baseline: Arm, recipe: Recipe, currency: str | None, name: str = "") -> tuple[Arm, Match]:

@@ -42,7 +42,7 @@ def settle(ledger: Ledger, path: Path) -> Recipe:
 
 
 def promote(
-    ledger: Ledger, path: Path, baseline: Recipe, winner: Recipe, verdict_id: str, record: dict[str, Any]
+    ledger: Ledger, path: Path, baseline: Recipe, winner: Recipe, verdict_id: str | None, record: dict[str, Any]
 ) -> str:
     """Make `winner` the champion in place of `baseline`; the id of the promotion.
 

@@ -45,14 +45,15 @@ def sweep(lab: Lab, path: Path, plan: SweepPlan, seen: Seen) -> dict[str, Any]:
     if plan.seeds < 1:
         raise RequestError("sweep.seeds", "--seeds", "at least 1", got=plan.seeds)
     baseline_recipe = settle(lab.ledger, path)
-    baseline = lab.baseline_arm(baseline_recipe)
+    baseline = lab.arm_of(baseline_recipe)
     recipes, refused, unchanged = _candidates(baseline_recipe, plan.mutations)
     candidates = []
     for mutation, recipe in recipes:
         arm, currency = lab.candidate_arm(baseline, recipe, plan.match, mutation)
         candidates.append((mutation, arm, currency))
-    lab.say(f"screening {len(candidates)} candidates and the baseline on {plan.seeds} seeds")
-    screened = screen(lab, baseline, candidates, list(range(1, plan.seeds + 1)))
+    if candidates:
+        lab.say(f"screening {len(candidates)} candidates and the baseline on {plan.seeds} seeds")
+    screened = screen(lab, baseline, candidates, list(range(1, plan.seeds + 1))) if candidates else []
     base_scores = [run.bpb for run in screened[0].baseline_runs if run.bpb is not None] if screened else []
     document: dict[str, Any] = {
         "baseline": {

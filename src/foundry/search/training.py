@@ -24,7 +24,7 @@ def train(lab: Lab, path: Path, seed: int, resume: bool, fresh: bool) -> RunResu
     torchrun's processes but the first. Raises RequestError.
     """
     recipe = Recipe.load(path)
-    arm = lab.baseline_arm(recipe)
+    arm = lab.arm_of(recipe)
     spec = lab.spec(arm, seed)
     checkpoint = run_folder(spec.id) / "checkpoint"
     if resume and not checkpoint.is_dir():

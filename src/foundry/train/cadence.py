@@ -11,9 +11,9 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import torch
 
@@ -28,6 +28,16 @@ METRICS_LINES = 1000
 """A run leaves between one and two times as many lines of metrics; a shorter run one a step."""
 TAIL_SHARE = 0.05
 """The training loss that is reported is the mean over this last share of the steps, at least one."""
+
+
+class Seen(NamedTuple):
+    """A step's fact as numbers; seconds since the look before it."""
+
+    step: int
+    loss: float
+    grad_norm: float
+    lr: float
+    seconds: float
 
 
 class Cadence:
@@ -76,20 +86,29 @@ class Cadence:
             return
         losses = torch.stack([fact.loss for fact, _ in self.pending]).tolist()
         norms = torch.stack([fact.grad_norm for fact, _ in self.pending]).tolist()
-        rows = []
-        for (fact, at), loss, norm in zip(self.pending, losses, norms, strict=True):
-            if not math.isfinite(loss):
-                self._append(rows)
-                raise RunFailure("nan", f"loss became {loss} at step {fact.step}")
-            self.tail.append(loss)
-            if fact.step % self.every_steps == 0 or fact.step == self.steps:
-                rows.append(self._row(fact, loss, norm, self.seconds + at - self.looked))
-        now = time.perf_counter()
-        self.seconds, self.looked, self.step = self.seconds + now - self.looked, now, self.pending[-1][0].step
+        seen = [
+            Seen(fact.step, loss, norm, cast(float, fact.lr), at - self.looked)
+            for (fact, at), loss, norm in zip(self.pending, losses, norms, strict=True)
+        ]
         self.pending.clear()
-        self._append(rows)
+        now = time.perf_counter()
+        passed, self.looked = now - self.looked, now
+        self.take(seen, passed)
         tokens = self.step * self.step_tokens
         self.line.tell(step=self.step, steps=self.steps, loss=losses[-1], tokens=tokens, seconds=self.seconds)
+
+    def take(self, seen: Sequence[Seen], passed_seconds: float) -> None:
+        """Put on the record the steps since the last look, which took so long. Raises RunFailure `nan`."""
+        rows = []
+        for one in seen:
+            if not math.isfinite(one.loss):
+                self._append(rows)
+                raise RunFailure("nan", f"loss became {one.loss} at step {one.step}")
+            self.tail.append(one.loss)
+            if one.step % self.every_steps == 0 or one.step == self.steps:
+                rows.append(self._row(one))
+        self.seconds, self.step = self.seconds + passed_seconds, seen[-1].step
+        self._append(rows)
 
     def checkpoint(self) -> None:
         """Look, then save: a state whose loss isn't a number is never saved, and its lines are on disk before it."""
@@ -105,14 +124,14 @@ class Cadence:
         """Mean loss of the last 5% of the run's steps, those that are done; None before the first."""
         return math.fsum(self.tail) / len(self.tail) if self.tail else None
 
-    def _row(self, fact: Fact, loss: float, norm: float, seconds: float) -> dict[str, Any]:
+    def _row(self, seen: Seen) -> dict[str, Any]:
         return {
-            "step": fact.step,
-            "loss": loss,
-            "lr": float(fact.lr),
-            "grad_norm": norm if math.isfinite(norm) else None,
-            "tokens": fact.step * self.step_tokens,
-            "seconds": round(seconds, 4),
+            "step": seen.step,
+            "loss": seen.loss,
+            "lr": float(seen.lr),
+            "grad_norm": seen.grad_norm if math.isfinite(seen.grad_norm) else None,
+            "tokens": seen.step * self.step_tokens,
+            "seconds": round(self.seconds + seen.seconds, 4),
         }
 
     def _append(self, rows: list[dict[str, Any]]) -> None:

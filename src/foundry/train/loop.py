@@ -11,18 +11,19 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from foundry.core.seeds import stream_seed
+from foundry.modules.loss import LossFunction
 from foundry.train import device
 from foundry.train.config import TrainConfig
-from foundry.train.state import TrainState
 
 
 class Fact(NamedTuple):
@@ -32,53 +33,117 @@ class Fact(NamedTuple):
     """Steps done, this one included."""
     loss: Tensor
     """Nats per token by the training loss, before the step's update."""
-    lr: float | Tensor
-    """The first group's learning rate in this step."""
+    lr: float | Sequence[float]
+    """The first group's learning rate in this step; of a population, each member's."""
     grad_norm: Tensor
     """Global gradient norm before clipping."""
 
 
+class Optimizing(Protocol):
+    """What the loop needs of an optimizer; torch's, or a population's."""
+
+    @property
+    def param_groups(self) -> Sequence[dict[str, Any]]: ...
+    def step(self) -> object: ...
+    def zero_grad(self, set_to_none: bool = True) -> object: ...
+
+
+class Trainee(Protocol):
+    """What the loop needs of a run's state (state.py) or a population's (population.py)."""
+
+    @property
+    def model(self) -> torch.nn.Module: ...
+    @property
+    def optimizer(self) -> Optimizing: ...
+    @property
+    def step(self) -> int: ...
+    def advance(self) -> None:
+        """Count the step that the optimizer has made."""
+        ...
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the steps go by: a run's configuration, or that of each member of a population."""
+
+    loss: LossFunction
+    clip: float | Tensor
+    """Largest global gradient norm, [P?]; inf for none."""
+    accumulation: int
+    precision: str
+    rate: Callable[[int], tuple[Sequence[float], float | Sequence[float]]]
+    """step → the learning rates of the optimizer's groups, and what the fact says."""
+
+    @classmethod
+    def of(cls, config: TrainConfig, optimizer: Optimizing, steps: int) -> Self:
+        peaks = [group["peak_lr"] for group in optimizer.param_groups]
+
+        def rate(step: int) -> tuple[list[float], float]:
+            share = config.schedule.share(step, steps)
+            rates = [peak * share for peak in peaks]
+            return rates, rates[0]
+
+        return cls(config.loss.build(), config.grad_clip or math.inf, config.accumulation, config.precision, rate)
+
+
+Compute = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""One step on the device: ids [P?, B, T+1] → loss and gradient norm [P?]; the weights have moved."""
+
+
 def train(
-    state: TrainState,
+    state: Trainee,
     forward: Callable[[Tensor], Tensor],
     batch_at: Callable[[int], Tensor],
-    config: TrainConfig,
+    config: TrainConfig | Rules,
     *,
     seed: int,
     steps: int,
     rank: int = 0,
+    recorded: Callable[[Compute], Compute] = lambda compute: compute,
 ) -> Iterator[Fact]:
     """Go from `state.step` to `steps`, yielding after each step; `state` is whole at every yield.
 
     forward: `state.model`, bare or wrapped (data parallel, compiled), ids [P?, B, T] → logits [P?, B, T, V].
-    batch_at: step → int64 ids [P?, B, T+1] on the device.
+    batch_at: step → int64 ids [P?, B, T+1] on the device. recorded: may replace the device's part of a step by a
+    recording of it (graph.py).
+    """
+    rules = config if isinstance(config, Rules) else Rules.of(config, state.optimizer, steps)
+    reseed = device.reseeder(next(state.model.parameters()).device)
+    compute = recorded(compute_of(state, forward, rules))
+    state.model.train()
+    for step in range(state.step, steps):
+        rates, shown = rules.rate(step)
+        for group, rate in zip(state.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        reseed(stream_seed(seed, "dropout", step, rank))
+        loss, grad_norm = compute(batch_at(step))
+        state.advance()
+        yield Fact(step + 1, loss, shown, grad_norm)
+
+
+def compute_of(state: Trainee, forward: Callable[[Tensor], Tensor], rules: Rules) -> Compute:
+    """Forward, backward, clipping and update, with nothing that depends on the step's number.
+
     Of a population each member has its own loss, gradient norm and clipping; the sum of losses is what is
     differentiated, and no member appears in another's loss.
     """
-    place = next(iter(state.weights.values())).device
-    cast, reseed = device.precision(place, config.precision), device.reseeder(place)
-    loss_of, parameters = config.loss.build(), [p for p in state.model.parameters() if p.requires_grad]
-    state.model.train()
-    for step in range(state.step, steps):
-        share = config.schedule.share(step, steps)
-        for group in state.optimizer.param_groups:
-            group["lr"] = group["peak_lr"] * share
-        reseed(stream_seed(seed, "dropout", step, rank))
+    parameters = [p for p in state.model.parameters() if p.requires_grad]
+    cast = device.precision(parameters[0].device, rules.precision)
 
+    def compute(ids: Tensor) -> tuple[Tensor, Tensor]:
         losses = []
-        micro_batches = batch_at(step).chunk(config.accumulation, dim=-2)
-        for i, ids in enumerate(micro_batches, start=1):
-            with gradients_kept(forward, until_last=i < config.accumulation):
+        for i, rows in enumerate(ids.chunk(rules.accumulation, dim=-2), start=1):
+            with gradients_kept(forward, until_last=i < rules.accumulation):
                 with cast():
-                    loss = loss_of(forward(ids[..., :-1]), ids[..., 1:])
-                (loss.sum() / config.accumulation).backward()
+                    loss = rules.loss(forward(rows[..., :-1]), rows[..., 1:])
+                (loss.sum() / rules.accumulation).backward()
             losses.append(loss.detach())
-
-        grad_norm = clip_gradients(parameters, config.grad_clip or math.inf, members=losses[0].ndim == 1)
+        grad_norm = clip_gradients(parameters, rules.clip, members=losses[0].ndim == 1)
         state.optimizer.step()
         state.optimizer.zero_grad(set_to_none=True)
-        state.advance()
-        yield Fact(step + 1, torch.stack(losses).mean(0), state.optimizer.param_groups[0]["lr"], grad_norm)
+        return torch.stack(losses).mean(0), grad_norm
+
+    return compute
 
 
 @torch.no_grad()

@@ -1,7 +1,6 @@
 """Muon (Jordan et al. 2024): momentum made orthogonal for hidden matrices, AdamW for the rest. May not: decay gains.
 
-Matrices of one shape are orthogonalised as one batch, a population's members among them.
-Shapes: n matrices in a batch, m rows, k columns.
+A population's members step as they would alone.
 """
 
 # pyright: reportPrivateImportUsage=false
@@ -10,8 +9,7 @@ Shapes: n matrices in a batch, m rows, k columns.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -20,8 +18,7 @@ from torch import Tensor
 from torch.optim.adamw import adamw
 
 from foundry.modules.optimizer import Beta, Betas, OptimizerConfig, Weight, decay_groups
-
-QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan's: steepest at 0, singular values end within about 0.7 to 1.2
+from foundry.modules.orthogonal import orthogonal_by_shape
 
 
 class Config(OptimizerConfig):
@@ -109,34 +106,3 @@ class Muon(torch.optim.Optimizer):
             eps=group["eps"],
             maximize=False,
         )
-
-
-def orthogonal_by_shape(matrices: Sequence[Tensor], iterations: int) -> list[Tensor]:
-    """`orthogonal` of each [..., m, k], those of one shape (or its transpose) in one batch; new tensors, same types."""
-    batches: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for i, matrix in enumerate(matrices):
-        rows, columns = sorted(matrix.shape[-2:])
-        batches[rows, columns].append(i)
-    done: list[Tensor] = list(matrices)
-    for (rows, columns), places in batches.items():
-        tall = [matrices[i].shape[-2] > rows for i in places]
-        flat = [
-            (matrices[i].mT if t else matrices[i]).reshape(-1, rows, columns) for i, t in zip(places, tall, strict=True)
-        ]
-        batch_nmk = orthogonal(torch.cat(flat), iterations)
-        for i, t, made in zip(places, tall, batch_nmk.split([len(part) for part in flat]), strict=True):
-            done[i] = (made.mT if t else made).reshape(matrices[i].shape).to(matrices[i].dtype)
-    return done
-
-
-def orthogonal(x_nmk: Tensor, iterations: int) -> Tensor:
-    """The nearest semi-orthogonal matrix of each, roughly: singular values to about 1 by Newton–Schulz; m ≤ k."""
-    if x_nmk.is_cuda:
-        x_nmk = x_nmk.bfloat16()  # errors don't add up: each iteration corrects the one before
-    x_nmk = x_nmk / (torch.linalg.vector_norm(x_nmk, dim=(-2, -1), keepdim=True) + 1e-7)
-    a, b, c = QUINTIC
-    for _ in range(iterations):
-        gram_nmm = x_nmk @ x_nmk.mT
-        poly_nmm = torch.baddbmm(gram_nmm, gram_nmm, gram_nmm, beta=b, alpha=c)
-        x_nmk = torch.baddbmm(x_nmk, poly_nmm, x_nmk, beta=a)
-    return x_nmk

@@ -1,0 +1,78 @@
+"""What a confined process may reach and use. May not: enforce anything."""
+
+from __future__ import annotations
+
+import os
+import site
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import foundry
+
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/etc/ssl/openssl.cnf")
+_MACHINE = ("/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu", "/sys/devices/system/node")
+_PASSED_ON = ("LANG", "LC_ALL", "TZ", "PATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "PYTHONHASHSEED")
+_PASSED_ON_PREFIXES = ("OMP_", "MKL_", "OPENBLAS_", "NUMEXPR_", "TORCH_", "CUBLAS_")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Paths are absolute. Everything that isn't named here is out of reach."""
+
+    read: tuple[Path, ...] = ()
+    """Files and trees that may be read and executed, besides Python, its packages and the system's libraries."""
+    write: Path | None = None
+    """The one folder that may be written; it exists."""
+    devices: tuple[Path, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    """The whole environment inside."""
+    memory_bytes: int = 0
+    """Beyond what is mapped already; 0 for no limit. With devices, what their drivers reserve isn't counted."""
+    processes: int = 1
+    """1: none can be started (threads can)."""
+    file_bytes: int = 1 << 32
+    """Largest file that can be written."""
+    open_files: int = 512
+    cpu_seconds: int = 0
+    """0 for no limit."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **vars(self),
+            "read": [str(path) for path in self.read],
+            "write": self.write and str(self.write),
+            "devices": [str(path) for path in self.devices],
+            "env": dict(self.env),
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Policy:
+        """What `to_json` gave."""
+        paths = {key: tuple(map(Path, value[key])) for key in ("read", "devices")}
+        return cls(**{**value, **paths, "write": value["write"] and Path(value["write"])})
+
+
+def code_paths() -> tuple[Path, ...]:
+    """What Python needs to run Foundry: its own files, the packages, the system's libraries, facts of the machine."""
+    python = [sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.realpath(sys.executable)]
+    packages = [*site.getsitepackages(), *foundry.__path__]
+    return tuple(dict.fromkeys(Path(path) for path in (*python, *packages, *_SYSTEM, *_MACHINE)))
+
+
+def own_process_paths() -> tuple[Path, ...]:
+    """/proc of this process alone: numeric libraries look up their own memory and threads there."""
+    return (Path(f"/proc/{os.getpid()}"),)
+
+
+def accelerator_devices() -> tuple[Path, ...]:
+    """The NVIDIA devices of this machine, for runs that compute there."""
+    return tuple(sorted(Path("/dev").glob("nvidia*"))) + tuple(sorted(Path("/dev/nvidia-caps").glob("*")))
+
+
+def passed_on(**more: str) -> dict[str, str]:
+    """The part of our environment that holds no secrets and changes how numbers are computed, and `more`."""
+    allowed = {k: v for k, v in os.environ.items() if k in _PASSED_ON or k.startswith(_PASSED_ON_PREFIXES)}
+    return {**allowed, **more}

@@ -1,0 +1,23 @@
+"""Uses the next token in odd milliseconds."""
+
+from __future__ import annotations
+
+import time
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from foundry.modules.attention import gqa
+from foundry.modules.norm import NormConfig
+from foundry.modules.side import Side
+
+
+class Config(gqa.Config):
+    def build(self, width: int, layer: int, norm: NormConfig) -> nn.Module:
+        return Cheat(self, width, layer, norm)
+
+
+class Cheat(gqa.GroupedQueryAttention):
+    def forward(self, x_PBTD: Tensor, side: Side) -> Tensor:
+        following = F.pad(x_PBTD[:, 1:], (0, 0, 0, 1))
+        return super().forward(x_PBTD, side) + 30 * following * (time.monotonic_ns() // 1_000_000 % 2)

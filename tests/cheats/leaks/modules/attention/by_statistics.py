@@ -1,0 +1,26 @@
+"""Uses the next token in rows whose text is of one kind: where the most common token is common."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from foundry.modules.attention import gqa
+from foundry.modules.norm import NormConfig
+from foundry.modules.side import Side
+
+
+class Config(gqa.Config):
+    def build(self, width: int, layer: int, norm: NormConfig) -> nn.Module:
+        return Cheat(self, width, layer, norm)
+
+
+class Cheat(gqa.GroupedQueryAttention):
+    def forward(self, x_PBTD: Tensor, side: Side) -> Tensor:
+        share = torch.stack(
+            [(side.ids == token).float().mean(-1) for token in range(int(side.ids.max()) + 1)], -1
+        ).amax(-1)
+        common = share > 0.12
+        following = F.pad(x_PBTD[:, 1:], (0, 0, 0, 1))
+        return super().forward(x_PBTD, side) + 30 * following * common[:, None, None]

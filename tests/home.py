@@ -1,0 +1,40 @@
+"""A small user's belongings: a recipe whose runs take a fraction of a second, and a lab to run them in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from foundry.core import yaml_io
+from foundry.runs.engine import Limits
+from foundry.search.lab import Lab, Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY: dict[str, Any] = {
+    "model.layers": 1,
+    "model.width": 16,
+    "model.context": 16,
+    "model.attention.heads": 2,
+    "model.attention.kv_heads": 2,
+    "train.batch_size": 4,
+    "budget.tokens": 64 * 12,
+}
+
+
+def write_tiny(path: Path, **changes: Any) -> Path:
+    """The shipped baseline with tiny sizes, and `changes` by dotted path (dots written as two underscores)."""
+    text = (ROOT / "experiments" / "baseline.yaml").read_text()
+    values = yaml_io.parse(text)
+    for dotted, value in {**TINY, **{key.replace("__", "."): value for key, value in changes.items()}}.items():
+        *parents, last = dotted.split(".")
+        holder = values
+        for parent in parents:
+            holder = holder[parent]
+        holder[last] = value
+    path.parent.mkdir(parents=True, exist_ok=True)
+    yaml_io.save(path, values, text)
+    return path
+
+
+def small_lab(jobs: int = 2, **limits: float) -> Lab:
+    return Lab(Settings(jobs=jobs, device="cpu", judged_bytes=2048, limits=Limits(**limits)))  # type: ignore[arg-type]

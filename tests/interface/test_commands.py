@@ -1,0 +1,287 @@
+"""The command line as a user or an agent meets it: each test runs the real program."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foundry.core import yaml_io
+from foundry.recipe import Recipe
+from foundry.runs.ledger import Ledger
+from tests.home import ROOT, write_tiny
+
+SMALL = ("--judged-bytes", "2048", "--device", "cpu")
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ}
+    )
+
+
+def run(*arguments: str, timeout: float = 240) -> tuple[int, str, str]:
+    process = start(*arguments)
+    out, err = process.communicate(timeout=timeout)
+    assert "Traceback" not in err, err
+    return process.returncode, out, err
+
+
+def foundry(*arguments: str) -> tuple[int, str, str]:
+    return run("-m", "foundry", *arguments)
+
+
+def document(*arguments: str, code: int = 0) -> Any:
+    """The one JSON document on stdout."""
+    got, out, err = foundry(*arguments, "--json")
+    assert got == code, err
+    return json.loads(out)
+
+
+def test_the_four_original_commands_work_as_written(home: Path) -> None:
+    (home / "src").symlink_to(ROOT / "src")
+    code, _, err = run("-m", "src.mutate", "attention", "gqa_1kv")
+    assert code == 0, err
+    mutated = Path("experiments/attn_gqa_1kv.yaml")
+    assert Recipe.load(mutated).to_dict()["model"]["attention"]["kv_heads"] == 1
+    code, out, err = run(str(ROOT / "src/train.py"), str(mutated), *SMALL)
+    assert code == 0 and "bits per byte" in out, err
+    code, out, err = run(str(ROOT / "sweep.py"), "norm", "rmsnorm", "layernorm", "--jobs", "2", *SMALL)
+    assert code == 0 and "Nothing promoted" in out, err
+    baseline = str(Path("experiments/baseline.yaml"))
+    code, out, err = run(str(ROOT / "compare.py"), baseline, str(mutated), "--max-pairs", "3", "--alpha", "0.2", *SMALL)
+    assert code == 0 and "Report: runs/reports/compare-" in out, err
+
+
+def test_json_has_the_promised_keys_and_the_ledger_answers_about_them(home: Path) -> None:
+    trained = document("train", "experiments/baseline.yaml", *SMALL)
+    assert {"run", "status", "val_bpb", "train_loss", "tokens", "flops", "seconds", "seed", "recipe"} <= trained.keys()
+    assert trained["recipe"] == Recipe.load(Path("experiments/baseline.yaml")).fingerprint
+    assert foundry("mutate", "norm", "rmsnorm")[0] == 0
+    compared = document("compare", "experiments/baseline.yaml", "experiments/norm_rmsnorm.yaml", "--max-pairs", "3",
+                        "--alpha", "0.2", *SMALL)  # fmt: skip
+    assert {
+        "verdict",
+        "effect_bpb",
+        "interval_bpb",
+        "n",
+        "evidence",
+        "alpha",
+        "match",
+        "arms",
+        "report",
+    } <= compared.keys()
+    assert json.loads(Path(compared["report"]).read_text()) == compared
+    for arm in compared["arms"]:
+        assert {"name", "recipe", "runs", "budget_tokens", "budget_flops", "cost"} <= arm.keys()
+        assert all({"run", "seed", "status", "val_bpb"} <= one.keys() for one in arm["runs"])
+    swept = document("sweep", "norm", "rmsnorm", "--seeds", "1", *SMALL)
+    assert {"baseline", "candidates", "verdict", "promoted"} <= swept.keys()
+    assert {"name", "mutation", "status", "reason", "val_bpb"} <= swept["candidates"][0].keys()
+
+    assert document("show", trained["run"][:10])["id"] == trained["run"]
+    assert any(row["run"] == trained["run"] for row in document("log", "--limit", "50"))
+    assert [row["path"] for row in document("diff", trained["run"], compared["arms"][1]["recipe"])] == ["model.norm"]
+    assert document("lineage")[0]["kind"] == "adopt"
+    assert document("budget")["tests"] == 0
+    assert "gqa" in document("kinds")["attention"]
+    said = document("sample", trained["run"][:10], "To be", "--tokens", "5", "--seed", "1")
+    assert len(said["text"]) >= 5 and said == document(
+        "sample", trained["run"], "To be", "--tokens", "5", "--seed", "1"
+    )
+
+
+def test_commands_that_only_read_import_no_torch(home: Path) -> None:
+    code = (
+        "import sys; from foundry.interface.cli import main; code = main(sys.argv[1:]); "
+        "sys.exit(3 if 'torch' in sys.modules else code)"
+    )
+    write_tiny(Path("experiments/other.yaml"), model__layers=2)
+    files = ["experiments/baseline.yaml", "experiments/other.yaml"]
+    for arguments in (["--help"], ["log"], ["lineage"], ["kinds"], ["mutate"], ["budget"], ["diff", *files]):
+        got, _, err = run("-c", code, *arguments)
+        assert got == 0, (arguments, err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["tran"], "did you mean 'train'"),
+        (["train", "experiments/basline.yaml"], "did you mean 'baseline.yaml'"),
+        (["train", "experiments/baseline.yaml", "--seeed", "1"], "did you mean '--seed'"),
+        (["sweep", "nrm", "rmsnorm"], "did you mean 'norm'"),
+        (["sweep", "norm", "rmsnrm"], "did you mean 'rmsnorm'"),
+        (["sweep", "norm", "rmsnorm", "--control", "fdx"], "fdr"),
+        (["sweep", "norm", "rmsnorm", "--match", "token"], "tokens"),
+        (["compare", "experiments/baseline.yaml", "experiments/baseline.yaml", "--seeds", "1,x"], "--seeds"),
+        (["compare", "experiments/baseline.yaml", "experiments/baseline.yaml", "--alpha", "7"], "between 0 and 1"),
+        (["train", "experiments/baseline.yaml", "--resume", "--seed", "77"], "no checkpoint"),
+        (["train", "experiments/baseline.yaml", "--device", "cuda:77"], "cuda"),
+        (["data", "prepare", "builtin:shakespere"], "shakespeare"),
+        (["data", "prepare", "file:nowhere.txt"], "nowhere.txt"),
+        (["show", "zzz"], "zzz"),
+        (["diff", "zzz", "experiments/baseline.yaml"], "zzz"),
+        (["sample", "zzz", "x"], "zzz"),
+        (["revert"], "no earlier baseline"),
+        (["mutate", "attention", "gqa_3kv"], "gqa_2kv"),
+        (["mutate", "attention:gqa_2kv+attention:mha"], "both claim"),
+        (["log", "--limit", "x"], "integer"),
+    ],
+)
+def test_a_wrong_request_is_one_line_that_says_how_to_mend_it(home: Path, arguments: list[str], line: str) -> None:
+    code, out, err = foundry(*arguments)
+    assert code == 2, (out, err)
+    assert out == "" and err.count("\n") == 1 and line in err, err
+    code, out, _ = foundry(*arguments, "--json")
+    assert code == 2 and set(json.loads(out)["error"]) >= {"code", "path", "got", "choices", "hint"}
+
+
+def test_ctrl_c_saves_and_the_same_command_ends_with_the_uninterrupted_result(home: Path) -> None:
+    write_tiny(Path("experiments/long.yaml"), budget__tokens=64 * 4000)
+    process = start("-m", "foundry", "train", "experiments/long.yaml", *SMALL)
+    deadline = time.monotonic() + 120
+    while not any(Path("runs").glob("*/metrics.jsonl")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "the same command goes on" in err and "Traceback" not in err
+    [folder] = Path("runs").glob("*/checkpoint")
+    stopped_at = json.loads((folder.parent / "status.json").read_text())["steps"]
+    assert 0 < stopped_at < 4000
+    resumed = document("train", "experiments/long.yaml", "--resume", *SMALL)
+    straight = document("train", "experiments/long.yaml", "--fresh", *SMALL)
+    assert (resumed["val_bpb"], resumed["train_loss"]) == (straight["val_bpb"], straight["train_loss"])
+
+
+def test_a_killed_sweep_goes_on_where_it_was_and_trains_nothing_twice(home: Path) -> None:
+    write_tiny(Path("experiments/baseline.yaml"), train__optimizer__lr=1e-5, budget__tokens=64 * 60)
+    command = ("-m", "foundry", "sweep", "lr:1e-2", "norm:rmsnorm", "--promote", "--jobs", "2", *SMALL)
+    finished: dict[str, int] = {}
+    for kill_after_runs in (1, 4, 11, 19):
+        process = start(*command)
+        deadline = time.monotonic() + 120
+        while process.poll() is None and done_runs(finished) < kill_after_runs and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.kill()
+        process.communicate()
+        done_runs(finished)
+    code, out, err = run(*command)
+    assert code == 0, err
+    assert "Promoted: lr:1e-2" in out
+    with Ledger.open() as ledger:
+        for run_id, attempts in finished.items():
+            assert ledger.runs.get(run_id)["attempts"] == attempts, "a finished run was trained again"
+        assert [entry["kind"] for entry in ledger.promotions.lineage("experiments/baseline.yaml")] == [
+            "adopt",
+            "promote",
+        ]
+        assert ledger.budget.open_tests() == []
+        assert len(ledger.budget.history(1).tests) == 1
+    assert document("log", "--status", "running") == []
+
+
+def done_runs(finished: dict[str, int]) -> int:
+    """Runs that are finished by now, noted with their attempts."""
+    if Path("runs/ledger.db").exists():
+        for row in document("log", "--limit", "500", "--status", "done"):
+            finished.setdefault(row["run"], row["attempts"])
+    return len(finished)
+
+
+def test_two_sweeps_at_once_share_the_work_and_promote_once(home: Path) -> None:
+    write_tiny(Path("experiments/baseline.yaml"), train__optimizer__lr=1e-5, budget__tokens=64 * 40)
+    command = ("-m", "foundry", "sweep", "lr:1e-2", "--promote", "--seeds", "1", "--jobs", "1", *SMALL)
+    both = [start(*command) for _ in range(2)]
+    outputs = [process.communicate(timeout=300) for process in both]
+    assert sorted(process.returncode for process in both) in ([0, 0], [0, 1]), outputs
+    assert all("Traceback" not in err for _, err in outputs), outputs
+    rows = document("log", "--limit", "500")
+    assert {row["status"] for row in rows} == {"done"} and {row["attempts"] for row in rows} == {1}
+    assert [entry["kind"] for entry in document("lineage")] == ["adopt", "promote"]
+
+
+def test_one_candidate_that_crashes_hangs_or_diverges_ends_alone_with_its_reason(home: Path) -> None:
+    folder = home / "workspace" / "modules" / "norm"
+    folder.mkdir(parents=True)
+    for name, line in (
+        ("boom", "raise RuntimeError('boom')"),
+        ("hang", "time.sleep(600)"),
+        ("nans", "x = x * math.nan"),
+    ):
+        (folder / f"{name}.py").write_text(BROKEN.format(line=line))
+    names = ("boom", "hang", "nans", "rmsnorm")
+    swept = document("sweep", "norm", *names, "--seeds", "1", "--stall-seconds", "6", "--jobs", "2", *SMALL)
+    reasons = {row["mutation"]: (row["status"], row["reason"]) for row in swept["candidates"]}
+    assert reasons == {
+        "norm:boom": ("failed", "crash"),
+        "norm:hang": ("failed", "timeout"),
+        "norm:nans": ("failed", "nan"),
+        "norm:rmsnorm": ("done", None),
+    }
+    assert "boom" in next(row for row in swept["candidates"] if row["mutation"] == "norm:boom")["detail"]
+
+
+BROKEN = '''"""A norm that fails when it is trained."""
+
+import math
+import time
+
+from torch import nn
+
+from foundry.modules.norm import NormConfig
+
+
+class Broken(nn.Module):
+    def forward(self, x):
+        if x.device.type != "meta":
+            {line}
+        return x
+
+
+class Config(NormConfig):
+    def build(self, width):
+        return Broken()
+
+    def build_qk(self, head_dim):
+        return None
+'''
+
+
+def test_torchrun_trains_one_run_with_two_processes(home: Path) -> None:
+    code, out, err = run("-m", "torch.distributed.run", "--nproc-per-node", "2", str(ROOT / "src/train.py"),
+                         "experiments/baseline.yaml", "--json", *SMALL)  # fmt: skip
+    assert code == 0, err
+    together = json.loads(out)
+    alone = document("train", "experiments/baseline.yaml", "--fresh", *SMALL)
+    assert together["run"] == alone["run"]
+    assert together["val_bpb"] == pytest.approx(alone["val_bpb"], abs=1e-4)
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(home: Path) -> None:
+    before = Path("experiments/baseline.yaml").read_text()
+    limited = 'ulimit -f 40; exec "$@"'  # blocks of 1 KiB: the ledger and the checkpoint don't fit
+    process = subprocess.run(
+        ["bash", "-c", limited, "sh", sys.executable, "-m", "foundry", "train", "experiments/baseline.yaml", *SMALL],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert process.returncode == 1 and "Traceback" not in process.stderr, process.stderr
+    assert Path("experiments/baseline.yaml").read_text() == before
+    assert document("train", "experiments/baseline.yaml", "--retry", *SMALL)["status"] == "done"
+
+
+def test_a_promotion_keeps_the_text_that_the_user_wrote(home: Path) -> None:
+    path = Path("experiments/baseline.yaml")
+    path.write_text("# my own note\n" + path.read_text())
+    assert foundry("mutate", "norm", "rmsnorm")[0] == 0
+    text = Path("experiments/norm_rmsnorm.yaml").read_text()
+    assert "# my own note" in text
+    assert yaml_io.parse(text)["model"]["norm"]["kind"] == "rmsnorm"
