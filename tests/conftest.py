@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from foundry.core import code
 from tests.home import write_tiny
 
 
@@ -23,3 +24,9 @@ def home(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     write_tiny(tmp_path / "experiments" / "baseline.yaml")
     return tmp_path
+
+
+@pytest.fixture
+def admitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workspace code runs in this process, as it does in a confined one."""
+    monkeypatch.setattr(code, "_admitted", True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal, Self
 
 import torch
@@ -16,10 +17,12 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from foundry.core import places
+from foundry.core.code import import_file, is_admitted, parsed
 from foundry.core.errors import FoundryError, RequestError
 from foundry.core.section import Section
 from foundry.core.seeds import stream_seed
-from foundry.core.slot import Slot
+from foundry.core.slot import PartConfig, Slot
 from foundry.modules import activation, attention, norm, parts, position, residual, values
 from foundry.modules.activation import Activation
 from foundry.modules.attention import Attention
@@ -43,7 +46,7 @@ class ModelConfig(Section):
     position: PositionField
     values: ValuesField = Field("plain", validate_default=True)
     residual: ResidualField = Field("plain", validate_default=True)
-    code: str = Field("", max_length=64, pattern=r"\A([A-Za-z]\w*)?\Z")
+    code: str = Field("", max_length=64, pattern=r"^([A-Za-z]\w*)?$")
     """A whole-file model: `model` for `workspace/model.py`, whose class `Model` is built in GPT's place; none for GPT."""
     dropout: float = Field(0.0, ge=0, lt=1)
     tied: bool = True
@@ -58,7 +61,19 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
-        """Each part is built once, without memory, so that what doesn't fit is refused before a run exists."""
+        """Each part is built once, without memory, so that what doesn't fit is refused before a run exists.
+
+        What is sealed can't be built here; there, the sandbox finds out.
+        """
+        if self.code:
+            parsed(self.code_file, "Model")
+        if not self.sealed:
+            self._build_parts()
+        if self.tied and self.head_init == "zero":
+            raise RequestError("recipe.bad_value", "model.head_init", "a tied head can't start at zero", got="zero")
+        return self
+
+    def _build_parts(self) -> None:
         with torch.device("meta"):
             with _blamed_on(attention.SLOT):
                 head_dim = self.attention.head_dim(self.width)
@@ -73,9 +88,17 @@ class ModelConfig(Section):
                 self.residual.build(self.width, self.layers)
             with _blamed_on(values.SLOT):
                 self.build_values(vocab_size=1)
-        if self.tied and self.head_init == "zero":
-            raise RequestError("recipe.bad_value", "model.head_init", "a tied head can't start at zero", got="zero")
-        return self
+
+    @property
+    def sealed(self) -> bool:
+        """Whether some of it is workspace code that this process may not run, so that it can't be built here."""
+        return any(part.sealed for _, part in self if isinstance(part, PartConfig)) or bool(
+            self.code and not is_admitted()
+        )
+
+    @property
+    def code_file(self) -> Path:
+        return places.workspace() / f"{self.code}.py"
 
     def build_values(self, vocab_size: int) -> Values | None:
         """What else flows into attention's values. Raises ValueError when this attention has none that it shows."""
@@ -162,6 +185,22 @@ class GPT(nn.Module):
         return self.embedding.weight.shape[0] if self.embedding.weight.ndim == 3 else None
 
 
+def build(config: ModelConfig, vocab_size: int) -> GPT:
+    """The recipe's model: GPT, or the class `Model` of the workspace file that `code` names, which derives from GPT.
+
+    Raises RequestError for a file without one, or where workspace code may not run; whatever its constructor raises.
+    """
+    if not config.code:
+        return GPT(config, vocab_size)
+    module = import_file(f"foundry_workspace.{config.code}", config.code_file)
+    kind = getattr(module, "Model", None)
+    if not (isinstance(kind, type) and issubclass(kind, GPT)):
+        raise RequestError("code.no_class", str(config.code_file), "defines no class Model(GPT)")
+    model = kind(config, vocab_size)
+    model.roles = {name: parts.role_of(tensor) for name, tensor in model.named_parameters()}  # of its own ones too
+    return model
+
+
 def initialise(model: GPT, seed: int) -> None:
     """Fill every parameter, each from a stream of its own keyed by (seed, its name).
 
@@ -200,7 +239,7 @@ def weights(model: GPT) -> list[Weight]:
 def count_parameters(config: ModelConfig, vocab_size: int) -> int:
     """Trained numbers, a tied head counted once."""
     with torch.device("meta"):
-        return sum(weight.tensor.numel() for weight in weights(GPT(config, vocab_size)))
+        return sum(weight.tensor.numel() for weight in weights(build(config, vocab_size)))
 
 
 def flops_per_token(config: ModelConfig, vocab_size: int) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from foundry.core import code
 from foundry.core.errors import RequestError, RunFailure, WorkError
 from foundry.judge import channel, score
 from foundry.judge.score import Tolerance, quarantine
@@ -21,6 +22,7 @@ from foundry.judge.worker import judge
 @pytest.fixture(autouse=True)
 def workspace(monkeypatch: pytest.MonkeyPatch):
     torch.set_num_threads(1)
+    code.admit()
     monkeypatch.setenv("FOUNDRY_WORKSPACE", str(entrants.WORKSPACE))
 
 
@@ -100,6 +102,7 @@ FAILURES = {
     "system_exit": ("crash", "SystemExit: 3"),
     "segfault": ("crash", "SIGSEGV"),
     "shrinks_the_block": ("crash", "PermissionError"),
+    "hangs_up": ("crash", "broke off its channel"),
     "memory": ("oom", "allocate"),
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from foundry.core import code
 from foundry.core.errors import RunFailure
-from foundry.data.config import DataConfig
-from foundry.data.prepare import prepare
 from foundry.data.prepared import Prepared
 from foundry.judge import worker
 from foundry.judge.splice import make_plan, rounds_for
@@ -25,6 +23,7 @@ from foundry.judge.windows import cut_windows
 @pytest.fixture(autouse=True)
 def workspace(monkeypatch: pytest.MonkeyPatch):
     torch.set_num_threads(1)
+    code.admit()
     monkeypatch.setenv("FOUNDRY_WORKSPACE", str(entrants.WORKSPACE))
 
 
@@ -148,18 +147,6 @@ def test_every_position_with_a_successor_is_cut_at_some_time():
 
 def test_few_windows_are_spliced_more_often_and_many_once():
     assert [rounds_for(windows) for windows in (2, 4, 100, 256, 512, 10_000)] == [1, 3, 4, 2, 1, 1]
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    folder, draw = tmp_path_factory.mktemp("corpus"), random.Random(1)
-    words = ["five", "boxing", "wizards", "jump", "quickly", "over", "a", "lazy", "dog", "while", "foxes", "mix"]
-    for i in range(60):
-        lines = (" ".join(draw.choices(words, k=8)) for _ in range(60))
-        (folder / f"{i:02}.txt").write_text("\n".join(lines) + "\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FOUNDRY_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return prepare(DataConfig.model_validate({"source": f"file:{folder}", "tokenizer": "char"}))
 
 
 @pytest.fixture

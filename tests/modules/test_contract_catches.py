@@ -12,6 +12,7 @@ from foundry.modules import activation, attention, loss, norm, optimizer, positi
 from foundry.modules.contract import broken, clauses
 
 torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("admitted")
 
 HEAD = '"""A part. May not: much."""\nimport torch\nfrom torch import nn\nfrom pydantic import Field\n'
 

@@ -214,5 +214,5 @@ def test_a_broken_file_in_the_workspace_is_listed_as_broken_and_hinders_nothing(
     listed = {variant["name"]: variant["what"] for variant in catalogue()[0]["variants"]}
     assert "can't be read" in listed["broken"]
     assert all_variants(recipe) == NAMED
-    with pytest.raises(RequestError, match=r"slot.import_failed.*SyntaxError"):
+    with pytest.raises(RequestError, match=r"code.syntax.*SyntaxError"):
         mutate(recipe, "attention:broken")

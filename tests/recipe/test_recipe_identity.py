@@ -74,7 +74,7 @@ OTHER = {  # where another valid value is not the double or the opposite
     "train.schedule.kind": "linear",
     "train.precision": "bf16",
 }
-NEED_OTHER_FIELDS_TOO = ("model.attention.kind", "model.head_init", "train.optimizer.kind")
+NEED_OTHER_FIELDS_TOO = ("model.attention.kind", "model.code", "model.head_init", "train.optimizer.kind")
 
 
 def another(old: float) -> float:
@@ -116,6 +116,17 @@ def test_the_source_of_a_workspace_part_is_part_of_the_identity(
     assert fingerprints[0] == fingerprints[2] != fingerprints[1]
 
 
+def test_a_whole_file_model_is_part_of_the_identity_with_its_source(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOUNDRY_WORKSPACE", str(tmp_path))
+    fingerprints = [recipe.fingerprint]
+    for text in ("class Model: ...", "class Model: ... # other"):
+        (tmp_path / "model.py").write_text(text)
+        fingerprints.append(Recipe.from_dict(with_value(recipe, "model.code", "model")).fingerprint)
+    assert len(set(fingerprints)) == 3
+
+
 FAILS_TO_BUILD = """
 from foundry.modules.norm import layernorm
 
@@ -125,6 +136,7 @@ class Config(layernorm.Config):
 """
 
 
+@pytest.mark.usefixtures("admitted")
 @pytest.mark.parametrize(
     ("source", "reason"),
     [

@@ -39,7 +39,7 @@ def test_a_real_gain_is_certified_promoted_and_can_be_reverted(home: Path) -> No
         gains = []
         arms = document["verdict"]["arms"]
         for a, b in zip(arms[0]["runs"], arms[1]["runs"], strict=True):
-            scores = [lab.ledger.runs.score(run["run"], "certification") for run in (a, b)]
+            scores = [lab.ledger.runs.score(run["run"], "certification", lab.engine.protocol) for run in (a, b)]
             assert [score and score["bpb"] for score in scores] == [a["val_bpb"], b["val_bpb"]]
             gains.append(a["val_bpb"] - b["val_bpb"])
         assert document["verdict"]["effect_bpb"] == pytest.approx(sum(gains) / len(gains))

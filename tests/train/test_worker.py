@@ -65,6 +65,7 @@ def test_equal_payloads_give_equal_weights_and_another_seed_does_not(payload: di
     assert hashes[0]["model.safetensors"] == hashes[1]["model.safetensors"] != hashes[2]["model.safetensors"]
 
 
+@pytest.mark.usefixtures("admitted")
 @pytest.mark.parametrize(
     ("body", "reason", "detail"),
     [

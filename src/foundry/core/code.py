@@ -30,18 +30,21 @@ def is_admitted() -> bool:
     return _admitted
 
 
-def look(path: Path, name: str) -> None:
-    """Read a workspace file as text: it must be Python and define `name`. Raises RequestError with the line."""
+def parsed(path: Path, name: str) -> ast.Module:
+    """A workspace file read as text: it must be Python and define `name`. Raises RequestError with the line."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise RequestError("code.too_large", str(path), f"{path.stat().st_size} bytes; at most {MAX_BYTES}")
         tree = ast.parse(path.read_bytes())
+    except OSError as error:
+        raise RequestError("code.no_file", str(path), str(error.strerror)) from None
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None)
         where = f"{path}:{line}" if line else str(path)
-        raise RequestError("code.import_failed", where, f"{type(error).__name__}: {error}") from None
+        raise RequestError("code.syntax", where, f"{type(error).__name__}: {error}") from None
     if not any(name in _defined(statement) for statement in tree.body):
         raise RequestError("code.no_class", str(path), f"defines no class {name}")
+    return tree
 
 
 def _defined(statement: ast.stmt) -> set[str]:

@@ -29,6 +29,11 @@ def file_fingerprint(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:LENGTH]
 
 
+def bytes_fingerprint(data: bytes) -> str:
+    """SHA-256 of bytes, the first 32 hex digits: what `file_fingerprint` gives a file that holds them."""
+    return hashlib.sha256(data).hexdigest()[:LENGTH]
+
+
 def canonical(value: Any, path: str = "") -> Any:
     """`value` as plain JSON types, checked all the way down. Tuples become lists; 1 and 1.0 stay different."""
     if value is None or isinstance(value, (str, bool, int)):

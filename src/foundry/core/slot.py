@@ -10,15 +10,15 @@ from __future__ import annotations
 import ast
 import importlib
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BeforeValidator, ConfigDict, field_validator
+from pydantic import BeforeValidator, field_validator
 
 from foundry.core import code, places
 from foundry.core.errors import RequestError, shown
 from foundry.core.fingerprint import file_fingerprint
+from foundry.core.sealed import sealed
 from foundry.core.section import Section, validate
 
 _PACKAGE_ROOT = Path(__file__).resolve().parent.parent
@@ -97,12 +97,18 @@ class Slot:
         elif code.is_admitted():
             module = code.import_file(f"foundry_workspace.{package}.{kind}", path)
         else:
-            code.look(path, "Config")
-            return _sealed(self, kind)
+            return sealed(self._base(package), f"foundry_workspace.{package}.{kind}", self.at, path)
         config = getattr(module, "Config", None)
         if not (isinstance(config, type) and issubclass(config, PartConfig)):
             raise RequestError("slot.no_config", str(path), "defines no class Config(PartConfig)")
         return config
+
+    def _base(self, package: str) -> type[PartConfig]:
+        """The abstract config that the slot's own folder defines."""
+        names = vars(importlib.import_module(f"foundry.{package}")).values()
+        own = (one for one in names if isinstance(one, type) and one.__module__ == f"foundry.{package}")
+        (base,) = (one for one in own if issubclass(one, PartConfig))
+        return base
 
     def parse(self, value: Any) -> PartConfig:
         """`gqa` or `{kind: gqa, ...}` as that kind's config. Raises RequestError with the path in the recipe."""
@@ -119,23 +125,3 @@ class Slot:
     def field(self) -> BeforeValidator:
         """The pydantic validator of a recipe field that holds a part of this slot."""
         return BeforeValidator(self.parse)
-
-
-@cache
-def _sealed(slot: Slot, kind: str) -> type[PartConfig]:
-    """A config of the slot's base with whatever other fields are given; each method that would build refuses."""
-    package = importlib.import_module(f"foundry.{slot.relative.replace('/', '.')}")
-    own = [value for value in vars(package).values() if isinstance(value, type) and value.__module__ == package.__name__]
-    (base,) = (value for value in own if issubclass(value, PartConfig))
-
-    def refuse(config: PartConfig, *arguments: Any, **named: Any) -> Any:
-        raise RequestError("code.sealed", slot.at, f"'{kind}' is code from the workspace, and runs in a sandbox only")
-
-    body: dict[str, Any] = {
-        "__module__": f"foundry_workspace.{slot.relative.replace('/', '.')}.{kind}",
-        "model_config": ConfigDict(extra="allow"),
-        "sealed": True,
-        "population": False,
-        **dict.fromkeys(getattr(base, "__abstractmethods__", ()), refuse),
-    }
-    return type(base)("Config", (base,), body)

@@ -112,6 +112,7 @@ def sweep(
     jobs: options.Jobs = 0,
     seeds: Annotated[int, typer.Option(min=1, help="Screening seeds.")] = 2,
     match: options.Match = None,
+    tune: options.Tune = None,
     control: options.Control = None,
     q: options.Rate = None,
     max_pairs: options.BasePairs = None,
@@ -136,7 +137,7 @@ def sweep(
     from foundry.search.sweep import sweep as verb
 
     budget = options.budget_rules(control, q, max_pairs)
-    plan = SweepPlan(tuple(expand(mutations)), promote, seeds, match, min_effect, budget, again)
+    plan = SweepPlan(tuple(expand(mutations)), promote, seeds, match, tune, min_effect, budget, again)
     with bench(jobs, device, judged_bytes, wall_seconds, stall_seconds, memory_gb, retry, as_json) as (lab, display):
         document = verb(lab, baseline, plan, report.pair_line(display.say))
     emit(document) if as_json else report.sweep(document)
@@ -149,6 +150,7 @@ def compare(
         str, typer.Option(help="Seeds by hand, such as 1,2,3. Default: derived, fresh for the pair.")
     ] = "",
     match: options.Match = None,
+    tune: options.Tune = None,
     alpha: options.Alpha = 0.05,
     max_pairs: options.MaxPairs = 12,
     min_effect: options.MinEffect = 0.0,
@@ -172,7 +174,7 @@ def compare(
 
     rules, chosen = Rules(alpha, max_pairs, min_effect), options.seed_list(seeds)
     with bench(jobs, device, judged_bytes, wall_seconds, stall_seconds, memory_gb, retry, as_json) as (lab, display):
-        document = verb(lab, baseline, candidate, rules, match, chosen, again, report.pair_line(display.say))
+        document = verb(lab, baseline, candidate, rules, match, tune, chosen, again, report.pair_line(display.say))
     emit(document) if as_json else report.comparison(document)
 
 

@@ -25,6 +25,10 @@ Match = Annotated[
     str | None,
     typer.Option(help="What the arms get equally: tokens, flops or seconds. Default: flops when structure differs."),
 ]
+Tune = Annotated[
+    str | None,
+    typer.Option(help="lr: give every arm the same small grid of learning rates, and compare each at its best."),
+]
 Control = Annotated[
     str | None,
     typer.Option(help="Error control over all promotions: fdr (default), fwer or per-comparison."),

@@ -7,8 +7,8 @@ from itertools import zip_longest
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
-from rich.tree import Tree
 
 console = Console(highlight=False, soft_wrap=True)
 Document = dict[str, Any]
@@ -72,7 +72,10 @@ def sweep(document: Document) -> None:
     for name in document["unchanged"]:
         console.print(f"  {name}: is the baseline already", markup=False)
     console.print()
+    if document["against_tuned"]:
+        console.print(document["against_tuned"]["says"], markup=False)
     if document["verdict"]:
+        grounds(document["verdict"])
         console.print(document["verdict"]["says"], markup=False)
     if document["promoted"]:
         console.print(f"Promoted: {document['promoted']} is the new {baseline['file']}.", markup=False)
@@ -94,17 +97,35 @@ def comparison(document: Document) -> None:
         gain = signed(a["val_bpb"] - b["val_bpb"]) if both else ""
         rows.append((str((a if a["run"] else b)["seed"]), score(a), score(b), gain))
     table("bits per byte, lower is better", ("seed", first["name"], second["name"], "gain"), rows)
-    console.print(
-        f"\nBudgets matched in {document['match']}: "
-        + " against ".join(
-            f"{arm['budget_tokens']:,} tokens and {arm['budget_flops'] / 1e12:.3g} TFLOP a run, "
-            f"{arm['cost']['seconds']:.1f} s in all"
-            for arm in document["arms"]
-        ),
-        markup=False,
-    )
+    console.print()
+    grounds(document)
     console.print(document["says"], markup=False)
     console.print(f"Report: {document['report']}", markup=False)
+
+
+def grounds(document: Document) -> None:
+    """Under what terms a verdict was given: what each arm used in all three currencies, its tuning, the pairing."""
+    terms = [
+        f"{arm['budget_tokens']:,} tokens, {arm['budget_flops'] / 1e12:.3g} TFLOP, {seconds(arm['run_seconds'])}"
+        for arm in document["arms"]
+    ]
+    lines = [f"A run, matched in {document['match']}: {terms[0]} against {terms[1]}."]
+    spent = [f"{seconds(arm['cost']['seconds'])}" for arm in document["arms"]]
+    lines.append(f"All runs of this test, tuning included: {spent[0]} against {spent[1]}.")
+    if calibration := document["calibration"]:
+        timing = calibration["timing"]
+        steps = [timing[f"{arm}_step_seconds"] * 1e3 for arm in ("baseline", "candidate")]
+        lines.append(
+            f"Timed one at a time: {steps[0]:.3g} ms a step against {steps[1]:.3g} ms, repeats within "
+            f"{timing['drift']:.1%}, {len(calibration['voided_drifts'])} measurements void."
+        )
+    for arm in (document["tuning"] or {"arms": []})["arms"]:
+        tries = ", ".join(f"× {each['factor']:g} {number(each['val_bpb']) or 'failed'}" for each in arm["tries"])
+        lines.append(f"Learning rate of {arm['name']}: {tries}; × {arm['factor']:g} kept.")
+    if document["correlation"] is not None:
+        lines.append(f"Correlation between the paired runs: {document['correlation']:.2f}.")
+    for line in filter(None, (*lines, document["caveat"])):
+        console.print(line, markup=False)
 
 
 def pair_line(say: Callable[[str], None]) -> Callable[[Any, Any, Any], None]:
@@ -123,10 +144,11 @@ def pair_line(say: Callable[[str], None]) -> Callable[[Any, Any, Any], None]:
 
 def catalogue(families: list[Document]) -> None:
     for family in families:
-        tree = Tree(f"[bold]{family['family']}[/bold]")
+        console.print(f"[bold]{family['family']}[/bold]  {escape(family['what'])}")
         for variant in family["variants"]:
-            tree.add(f"{variant['name']:<16} {variant['what']}".replace("[", "\\["))
-        console.print(tree)
+            console.print(f"  {variant['name']:<16} {variant['what']}", markup=False)
+        if family["also"]:
+            console.print(f"  also: {family['also']}", markup=False)
     console.print("\nWrite one with: foundry mutate FAMILY VARIANT; stack with +: attention:gqa_2kv+norm:rmsnorm")
 
 
@@ -155,6 +177,10 @@ def kinds(slots: dict[str, dict[str, str]]) -> None:
             console.print(f"  {kind:<16} {what}", markup=False)
 
 
+def seconds(value: float | None) -> str:
+    return "no time known" if value is None else f"{value:.3g} s" if value < 100 else f"{value:,.0f} s"
+
+
 def number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
@@ -171,14 +197,15 @@ def log(rows: list[Document]) -> None:
     """Runs, newest first."""
     table(
         "",
-        ("run", "recipe", "seed", "status", "bits per byte", "tokens", "seconds"),
+        ("run", "recipe", "seed", "status", "bits per byte", "", "tokens", "seconds"),
         [
             (
                 row["run"][:12],
                 row["name"] or row["recipe"][:12],
                 str(row["seed"])[-8:],
                 f"{row['status']}: {row['reason']}" if row["reason"] else row["status"],
-                number(row.get("val_bpb")),
+                number(row["val_bpb"]) or number(row["certification_bpb"]),
+                "certification" if row["val_bpb"] is None and row["certification_bpb"] is not None else "",
                 f"{row['tokens']:,}" if row.get("tokens") else "",
                 f"{row['seconds']:.1f}" if row.get("seconds") is not None else "",
             )

@@ -11,13 +11,21 @@ import gc
 import os
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from foundry.core import code
 from foundry.judge.channel import Ask, Channel, Status
+from foundry.judge.sandbox import accelerator_devices, confine, contestant_policy
+from foundry.judge.sandbox.confinement import available
 
 _PR_SET_PDEATHSIG = 1
+
+
+def _confined_by_default() -> bool:
+    """Where the kernel can. With an accelerator it is asked for, by who judges agents' code: it isn't tried there."""
+    return available() and not accelerator_devices()
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,10 @@ class Job:
     device: str
     threads: int
     precision: str
+    confined: bool = field(default_factory=_confined_by_default)
+    """Whether its process gives up everything but reading code and weights before the model's code is loaded."""
+    admitted: bool = False
+    """Whether workspace code may run in a process that isn't confined."""
 
     @property
     def context(self) -> int:
@@ -85,12 +97,16 @@ class _Answerer:
         import torch
 
         from foundry.core.section import validate
-        from foundry.model import GPT, ModelConfig
+        from foundry.model import ModelConfig, build
         from foundry.train import checkpoint, device
 
+        if self.job.confined:
+            confine(contestant_policy(self.job.checkpoint, self.job.device))
+        if self.job.confined or self.job.admitted:
+            code.admit()
         self.device = device.choose_device(self.job.device)
         device.settle(self.device, self.job.threads)
-        model = GPT(validate(ModelConfig, self.job.model, "model"), self.job.vocab_size)
+        model = build(validate(ModelConfig, self.job.model, "model"), self.job.vocab_size)
         parameters = dict(model.named_parameters())
         tensors = checkpoint.load_weights(self.job.checkpoint)
         checkpoint.check(tensors, parameters, self.job.checkpoint)

@@ -18,6 +18,7 @@ from foundry.core.errors import RunFailure
 from foundry.judge.channel import Ask, Channel, Status
 from foundry.judge.contestant import Job, serve
 
+EXIT_SECONDS = 2.0  # from the end of a process's answers to its own end
 _REASONS = {Status.CRASH: "crash", Status.OOM: "oom", Status.INVALID: "invalid"}
 
 
@@ -90,12 +91,16 @@ class Seat:
             raise RunFailure(_REASONS[status], self.channel.words())
 
     def _gone(self) -> RunFailure:
-        """How a process that answers no more has ended."""
-        os.kill(self.pid, signal.SIGKILL)
-        _, wait_status = os.waitpid(self.pid, 0)
+        """How a process that answers no more has ended; one that only broke off its channel is ended here."""
+        deadline = time.monotonic() + EXIT_SECONDS
+        while not os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if time.monotonic() > deadline:
+                self.end()
+                return RunFailure("crash", "the model's process broke off its channel to the judge")
+            time.sleep(0.005)
         self._alive = False
         self.channel.close()
-        code = os.waitstatus_to_exitcode(wait_status)
+        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         if code >= 0:
             return RunFailure("crash", f"the model's process ended with exit code {code}")
         name = signal.Signals(-code).name

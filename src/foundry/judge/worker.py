@@ -40,7 +40,8 @@ def main(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     """Judge one checkpoint on one split. Raises what `judge` raises.
 
     payload: model, vocab_size, checkpoint, judge_dir, split, judged_bytes, device, threads; optionally precision
-    (`fp32`), reference_bpb and call_seconds. Returns bpb, bytes, tokens, seconds, forward_seconds and probes.
+    (`fp32`), reference_bpb, call_seconds, confined and admitted (see `Job`). Returns bpb, bytes, tokens, seconds,
+    forward_seconds, tier and probes.
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # there is nothing to save: asked to stop, it ends
     started = time.monotonic()
@@ -51,6 +52,7 @@ def main(payload: dict[str, Any], line: Line) -> dict[str, Any]:
         device=payload["device"],
         threads=payload["threads"],
         precision=payload.get("precision", "fp32"),
+        **{key: payload[key] for key in ("confined", "admitted") if key in payload},
     )
 
     def read() -> Iterable[Stretch]:
@@ -65,6 +67,7 @@ def main(payload: dict[str, Any], line: Line) -> dict[str, Any]:
         "tokens": score.tokens,
         "seconds": time.monotonic() - started,
         "forward_seconds": score.forward_seconds,
+        "tier": "landlock" if job.confined else "none",
         "probes": {
             "cuts": score.cuts,
             "splice_gap": score.splice_gap,

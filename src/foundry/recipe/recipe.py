@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from foundry.core import yaml_io
 from foundry.core.errors import FoundryError
-from foundry.core.fingerprint import fingerprint
+from foundry.core.fingerprint import file_fingerprint, fingerprint
 from foundry.core.paths import get_path
 from foundry.core.section import Section, validate
 from foundry.core.slot import Slot
@@ -75,11 +75,28 @@ class Recipe(Section):
         content = {key: value for key, value in self.to_dict().items() if key != "name"}
         return fingerprint({"recipe": content, "sources": self.sources()})
 
+    def code_files(self) -> dict[str, tuple[str, Path]]:
+        """Path in the recipe → (path in the workspace, the file), of each part whose code lives there."""
+        kinds = {slot: get_path(self.to_dict(), f"{slot.at}.kind") for slot in SLOTS}
+        files = {
+            slot.at: (f"{slot.relative}/{kind}.py", slot.path(kind))
+            for slot, kind in kinds.items()
+            if not slot.is_builtin(kind)
+        }
+        if self.model.code:
+            files["model.code"] = (self.model.code_file.name, self.model.code_file)
+        return files
+
     def sources(self) -> dict[str, str]:
-        """Path → source hash, of each part that lives in the workspace."""
-        parts = {slot.at: (slot, get_path(self.to_dict(), f"{slot.at}.kind")) for slot in SLOTS}
-        hashes = {at: slot.source_hash(kind) for at, (slot, kind) in parts.items()}
-        return {at: value for at, value in hashes.items() if value is not None}
+        """Path in the recipe → hash of the source, of each part whose code lives in the workspace.
+
+        As it was when first asked, like the fingerprint: whoever reads a file compares it with this.
+        """
+        return dict(self._sources)
+
+    @cached_property
+    def _sources(self) -> dict[str, str]:
+        return {at: file_fingerprint(file) for at, (_, file) in self.code_files().items()}
 
     @classmethod
     def from_dict(cls, value: Any, at: str = "") -> Self:

@@ -16,15 +16,21 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from foundry.core import places
-from foundry.core.errors import RunFailure
+from foundry.core.errors import RequestError, RunFailure
 from foundry.core.files import write_json
 from foundry.data.prepared import Prepared
+from foundry.recipe import Recipe
+from foundry.runs import costs
+from foundry.runs.arrange import Arranger
+from foundry.runs.guard import Guard
 from foundry.runs.ledger import Ledger
-from foundry.runs.pool import Ended, Pool, Progress, Task
+from foundry.runs.pool import Ended, Event, Pool, Progress, Task
 from foundry.runs.spec import RunSpec
 
 MAX_ATTEMPTS = 3  # of a run that the machine keeps losing, before it counts as crashed
 POLL_SECONDS = 0.5
+JUDGE_VERSION = 1
+"""Raised when the judge would give other scores than before."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,7 @@ class Engine:
         jobs: int,
         device: str = "auto",
         judged_bytes: int = 1 << 15,
-        limits: Limits = Limits(),  # noqa: B008 (frozen)
+        limits: Limits = Limits(),
         watcher: Watcher | None = None,
         retry: bool = False,
         checkpoint_seconds: float = 60.0,
@@ -122,8 +128,11 @@ class Engine:
         self.checkpoint_seconds = checkpoint_seconds
         self.watcher: Watcher = watcher or Silent()
         self._pool: Pool | None = None
+        self._arranger: Arranger[_Ask] = Arranger(jobs, device)
         self._asks: dict[tuple[str, str], _Ask] = {}
         self._elsewhere: list[_Ask] = []
+        self._measured: dict[str, Ended] = {}
+        self.guard = Guard(ledger)
         self._ready: deque[RunResult] = deque()
 
     def __enter__(self) -> Engine:
@@ -170,20 +179,21 @@ class Engine:
 
     def cancel_all(self) -> None:
         """Stop what is under way; a training run saves its checkpoint first and is released for whoever asks next."""
-        for ask in list(self._asks.values()):
-            if ask.stage in ("train", "judge") and self._pool is not None:
-                self._pool.stop(_task_id(ask))
+        for task in [*self._arranger.open, *map(_task_id, self._asks.values())]:
+            if self._pool is not None:
+                self._pool.stop(task)
         deadline = time.monotonic() + 10
         while self._pool is not None and self._pool.busy and time.monotonic() < deadline:
             for event in self._pool.poll(0.1):
-                ask = self._ask_of(event.id)
-                if isinstance(event, Ended) and ask is not None and event.result and ask.stage == "train":
-                    if event.result.get("status") == "done":
-                        self._trained(ask, event.result)
+                for ask, own in self._parts(event):
+                    result = own.result if isinstance(own, Ended) and ask.stage == "train" else None
+                    if result and result.get("status") == "done":
+                        self._trained(ask, result)
         for ask in self._asks.values():
             if ask.fence:
                 self.ledger.runs.release(ask.spec.id, ask.fence)
         self._asks.clear()
+        self._arranger.forget()
         self._elsewhere.clear()
 
     # -- one run's way ---------------------------------------------------------------------------------------------
@@ -191,7 +201,7 @@ class Engine:
     def _advance(self, ask: _Ask) -> None:
         """Put `ask` on its next stage, by what the ledger knows of it."""
         run = self.ledger.runs.get(ask.spec.id)
-        score = self.ledger.runs.score(ask.spec.id, ask.split)
+        score = self.ledger.runs.score(ask.spec.id, ask.split, self.protocol)
         if score is not None:
             return self._end(ask, RunResult(ask.spec, ask.split, "done", bpb=score["bpb"], facts=run, stored=True))
         if run["status"] == "failed" and not self.retry:
@@ -209,12 +219,53 @@ class Engine:
         ask.fence = claim
         return self._submit_train(ask)
 
-    def _submit_train(self, ask: _Ask) -> None:
-        self._submit(ask, "train", "foundry.train.worker:main", self.train_payload(ask.spec, ask.data))
+    def _submit_train(self, ask: _Ask, alone: bool = False) -> None:
+        """Let it be trained, in company where that is faster; workspace code always alone."""
+        ask.stage = "train"
+        if ask.spec.recipe.sources():
+            return self._submit_sandboxed(ask)
+        return self._arranger.put(ask, _task_id(ask), self.train_payload(ask.spec, ask.data), alone)
 
-    def train_payload(self, spec: RunSpec, data: Prepared) -> dict[str, Any]:
-        """What the training worker is given; the run's folder and recipe.yaml exist afterwards."""
-        folder, recipe = run_folder(spec.id), spec.recipe.to_dict()
+    def _submit_sandboxed(self, ask: _Ask) -> None:
+        recipe, payload = ask.spec.recipe, self.train_payload(ask.spec, ask.data)
+        inside = self.guard.training(recipe, payload, self.memory_bytes)
+        self._give(_task_id(ask), "foundry.runs.supervised:train", inside, run_folder(ask.spec.id) / "log.txt")
+        self.watcher.started(ask.spec, "train")
+
+    def measure(self, recipe: Recipe, vocab_size: int) -> None:
+        """See to it that `costs.flops_per_token` knows the recipe, by counting in a sandbox where its code must run.
+
+        Raises RequestError for code that can't be built or is refused on this machine; nothing happens where it is
+        known already."""
+        if costs.is_known(recipe, vocab_size):
+            return
+        self.ledger.recipes.put(recipe)
+        id = f"measure {recipe.fingerprint} {vocab_size}"
+        flops = self.ledger.setting(id)
+        if flops is None:
+            folder = places.runs().absolute() / "measuring" / recipe.fingerprint
+            payload = self.guard.measuring(recipe, vocab_size, str(folder), self.memory_bytes)
+            self._give(id, "foundry.runs.supervised:measure", payload, folder.with_suffix(".txt"))
+            while id not in self._measured:
+                self._turn()
+            ended = self._measured.pop(id)
+            if ended.result is None:
+                message = f"{ended.reason}: {ended.detail}"
+                raise RequestError("code.broken", recipe.name, message, hint="foundry check FILE says more")
+            flops = ended.result["flops_per_token"]
+            self.ledger.keep_setting(id, flops)
+        costs.learn(recipe, vocab_size, flops)
+
+    def _start_trainings(self) -> None:
+        for order in self._arranger.orders():
+            log = run_folder(order.items[0].spec.id) / "log.txt" if order.items else places.runs() / "measuring.txt"
+            self._give(order.id, order.target, order.payload, log, runs=len(order.items))
+            for ask in order.items:
+                self.watcher.started(ask.spec, "train")
+
+    def train_payload(self, spec: RunSpec, data: Prepared, folder: Path | None = None) -> dict[str, Any]:
+        """What the training worker is given; its folder (the run's own by default) and recipe.yaml exist afterwards."""
+        folder, recipe = folder or run_folder(spec.id), spec.recipe.to_dict()
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "recipe.yaml").exists():
             spec.recipe.save(folder / "recipe.yaml")
@@ -242,36 +293,43 @@ class Engine:
             "device": self.device,
             "threads": self.threads,
         }
-        self._submit(ask, "judge", "foundry.judge.worker:main", payload)
+        ask.stage = "judge"
+        log, target = run_folder(ask.spec.id) / "judge.txt", "foundry.judge.worker:main"
+        if ask.spec.recipe.sources():
+            payload, target = self.guard.judging(ask.spec.recipe, payload), "foundry.runs.supervised:judge"
+        self._give(_task_id(ask), target, payload, log)
+        self.watcher.started(ask.spec, "judge")
 
-    def _submit(self, ask: _Ask, stage: str, target: str, payload: dict[str, Any]) -> None:
-        ask.stage = stage
+    def _give(self, id: str, target: str, payload: dict[str, Any], log: Path, runs: int = 1) -> None:
         if self._pool is None:
             self._pool = Pool(self.jobs)
-        log = run_folder(ask.spec.id) / ("log.txt" if stage == "train" else "judge.txt")
         limits = self.limits
-        memory = limits.memory_bytes or int(0.9 * _memory_bytes() / self.jobs)
         limit_data = self.device == "cpu"
-        seconds = (limits.wall_seconds, limits.stall_seconds)
-        self._pool.submit(Task(_task_id(ask), target, payload, log, *seconds, memory, limit_data))
-        self.watcher.started(ask.spec, stage)
+        seconds = (max(1, runs) * limits.wall_seconds, limits.stall_seconds)
+        self._pool.submit(Task(id, target, payload, log, *seconds, self.memory_bytes, limit_data))
 
     def _turn(self) -> None:
         """One round of events from the pool, and a look at what other controllers are training."""
+        self._start_trainings()
         if self._pool is None:
             time.sleep(POLL_SECONDS)
         else:
             for event in self._pool.poll(POLL_SECONDS if not self._ready else 0):
-                ask = self._ask_of(event.id)
-                if ask is None:
-                    continue
-                if isinstance(event, Progress):
-                    self.watcher.progressed(ask.spec, ask.stage, event.facts)
-                elif isinstance(event, Ended):
-                    self._ended(ask, event)
+                if isinstance(event, Ended) and event.id.startswith("measure "):
+                    self._measured[event.id] = event
+                for ask, own in self._parts(event):
+                    if isinstance(own, Progress):
+                        self.watcher.progressed(ask.spec, ask.stage, own.facts)
+                    elif isinstance(own, Ended):
+                        self._ended(ask, own)
         waiting, self._elsewhere = self._elsewhere, []
         for ask in waiting:
             self._advance(ask)
+
+    def _parts(self, event: Event) -> list[tuple[_Ask, Event]]:
+        """What an event of the pool is for each ask that its task is about."""
+        ask = self._ask_of(event.id)
+        return [(ask, event)] if ask is not None else self._arranger.parts(event)
 
     def _ended(self, ask: _Ask, event: Ended) -> None:
         if event.reason == "lost" and ask.losses + 1 < MAX_ATTEMPTS:
@@ -295,10 +353,11 @@ class Engine:
     def record_trained(self, spec: RunSpec, data: Prepared, fence: int, result: dict[str, Any]) -> None:
         """Put what a training worker returned on the record. Raises WorkError when the lease was lost."""
         flops = result["tokens"] * spec.flops_per_token(data.vocab_size)
-        self.ledger.runs.trained(spec.id, fence, {**result, "flops": flops, "device": self.device})
+        tier = self.guard.tier if spec.recipe.sources() else "none"
+        self.ledger.runs.trained(spec.id, fence, {**result, "flops": flops, "device": self.device, "tier": tier})
 
     def _judged(self, ask: _Ask, score: dict[str, Any]) -> None:
-        self.ledger.runs.add_score(ask.spec.id, ask.split, score)
+        self.ledger.runs.add_score(ask.spec.id, ask.split, score, self.protocol)
         run = self.ledger.runs.get(ask.spec.id)
         self._end(ask, RunResult(ask.spec, ask.split, "done", bpb=score["bpb"], facts=run))
 
@@ -319,6 +378,16 @@ class Engine:
     # -- small facts -----------------------------------------------------------------------------------------------
 
     @property
+    def protocol(self) -> str:
+        """How this engine's scores are measured; those of another protocol are not asked for."""
+        return f"judge {JUDGE_VERSION}, {self.judged_bytes} bytes"
+
+    @property
+    def memory_bytes(self) -> int:
+        """What one worker may use."""
+        return self.limits.memory_bytes or int(0.9 * _memory_bytes() / self.jobs)
+
+    @property
     def threads(self) -> int:
         return max(1, (os.cpu_count() or 1) // self.jobs)
 
@@ -331,7 +400,7 @@ class Engine:
 
 
 def run_folder(run_id: str) -> Path:
-    return places.runs() / run_id[:16]
+    return places.runs().absolute() / run_id[:16]  # workers may stand elsewhere
 
 
 def _task_id(ask: _Ask) -> str:

@@ -15,6 +15,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any, final
 
 from foundry.core.errors import REASONS, WorkError
+from foundry.core.fingerprint import bytes_fingerprint
 from foundry.runs.ledger_file import LedgerFile, now, to_text
 from foundry.runs.owner import Owner, is_alive
 
@@ -42,6 +43,13 @@ class Recipes:
                     "INSERT OR IGNORE INTO recipes(fingerprint, name, content, sources, created) VALUES (?,?,?,?,?)",
                     values,
                 )
+
+    def find(self, prefix: str) -> list[str]:
+        """The fingerprints that begin with `prefix`, a few at most."""
+        rows = self._file.rows(
+            "SELECT fingerprint FROM recipes WHERE substr(fingerprint, 1, ?) = ? LIMIT 20", len(prefix), prefix
+        )
+        return [row["fingerprint"] for row in rows]
 
     def get(self, fingerprint: str) -> dict[str, Any] | None:
         """The row: fingerprint, name, content and sources (both JSON text), created."""
@@ -166,9 +174,9 @@ class Runs:
             write.executemany("UPDATE runs SET status='queued', owner=NULL WHERE id=?", lost)
         return len(lost)
 
-    def score(self, run: str, split: str) -> dict[str, Any] | None:
-        """The run's score on one judged split: bpb, bytes, tokens, seconds, probes (JSON text), protocol."""
-        return self._file.row("SELECT * FROM scores WHERE run = ? AND split = ?", run, split)
+    def score(self, run: str, split: str, protocol: str = "") -> dict[str, Any] | None:
+        """The run's score on one judged split, measured by `protocol`: bpb, bytes, tokens, seconds, probes (JSON)."""
+        return self._file.row("SELECT * FROM scores WHERE run = ? AND split = ? AND protocol = ?", run, split, protocol)
 
     def add_score(self, run: str, split: str, score: dict[str, Any], protocol: str = "") -> None:
         """Record the judge's score {bpb, bytes, tokens, seconds, probes}; the first one stays.
@@ -183,7 +191,7 @@ class Runs:
             write.execute(
                 "INSERT OR IGNORE INTO scores(run, split, bpb, bytes, tokens, seconds, probes, protocol, created) "
                 "VALUES (?,?,?,?,?,?,?,?,?)",
-                (*values, to_text(score.get("probes", {})), protocol or score.get("protocol", ""), now()),
+                (*values, to_text(score.get("probes", {})), protocol, now()),
             )
             write.execute("UPDATE runs SET status='done', finished=? WHERE id=? AND status='trained'", (now(), run))
 
@@ -223,17 +231,11 @@ def _took_effect(cursor: sqlite3.Cursor, run: str) -> None:
 
 def _source_texts(recipe: Recipe) -> dict[str, dict[str, str]]:
     """Of each workspace part in a recipe: its source's hash, file and text."""
-    hashes = recipe.sources()
-    if not hashes:
-        return {}
-    from foundry.core.fingerprint import file_fingerprint
-    from foundry.recipe.recipe import SLOTS, get_path
-
     texts = {}
-    for slot in SLOTS:
-        if slot.at in hashes:
-            path = slot.path(get_path(recipe.to_dict(), f"{slot.at}.kind"))
-            texts[slot.at] = {"hash": hashes[slot.at], "file": f"{slot.relative}/{path.name}", "text": path.read_text()}
-            if file_fingerprint(path) != hashes[slot.at]:
-                raise WorkError("ledger.source_changed", str(path), "changed while it was recorded", hint="ask again")
+    for at, source in recipe.sources().items():
+        name, path = recipe.code_files()[at]
+        data = path.read_bytes()
+        if bytes_fingerprint(data) != source:
+            raise WorkError("ledger.source_changed", str(path), "changed while it was recorded", hint="ask again")
+        texts[at] = {"hash": source, "file": name, "text": data.decode()}
     return texts

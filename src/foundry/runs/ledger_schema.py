@@ -46,9 +46,9 @@ STATEMENTS = (
         tokens INTEGER NOT NULL,
         seconds REAL NOT NULL,
         probes TEXT NOT NULL,
-        protocol TEXT NOT NULL,
+        protocol TEXT NOT NULL,         -- how it was measured: scores of two protocols are not comparable
         created REAL NOT NULL,
-        UNIQUE(run, split))""",
+        UNIQUE(run, split, protocol))""",
     """CREATE TABLE split_reads(
         seq INTEGER PRIMARY KEY,
         split TEXT NOT NULL,

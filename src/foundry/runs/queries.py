@@ -26,10 +26,11 @@ _KEYS: dict[Kind, tuple[str, str]] = {
     "verdict": ("verdicts", "id"),
     "promotion": ("promotions", "id"),
 }
-_RUN = """
-    SELECT runs.*, recipes.name, scores.bpb AS val_bpb FROM runs
-    JOIN recipes ON recipes.fingerprint = runs.recipe
-    LEFT JOIN scores ON scores.run = runs.id AND scores.split = 'validation'"""
+_LAST_SCORE = "(SELECT bpb FROM scores WHERE run = runs.id AND split = '{split}' ORDER BY seq DESC LIMIT 1)"
+_RUN = f"""
+    SELECT runs.*, recipes.name, {_LAST_SCORE.format(split="validation")} AS val_bpb,
+    {_LAST_SCORE.format(split="certification")} AS certification_bpb FROM runs
+    JOIN recipes ON recipes.fingerprint = runs.recipe"""
 
 
 @contextlib.contextmanager

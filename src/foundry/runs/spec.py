@@ -8,8 +8,8 @@ from typing import Any
 
 from foundry.core.errors import RequestError
 from foundry.core.fingerprint import fingerprint
-from foundry.model import flops_per_token
 from foundry.recipe import Recipe
+from foundry.runs.costs import flops_per_token
 
 ENGINE_VERSION = 1
 """Raised when the same recipe, seed and data would train to other weights than before."""
@@ -46,7 +46,7 @@ class RunSpec:
 
     def flops_per_token(self, vocab_size: int) -> int:
         """Training FLOPs per token of this run's model."""
-        return flops_per_token(self.recipe.model, vocab_size)
+        return flops_per_token(self.recipe, vocab_size)
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -43,14 +43,14 @@ def run(order: dict[str, Any], end: socket.socket, parent: int) -> NoReturn:
         _finish(wire, {"failure": ["crash", f"{order['log']}: {error.strerror}"]})
     faulthandler.enable()  # a segfault leaves its stack in the log
     wire.send({"started": time.monotonic()})
-    _finish(wire, _outcome(order["target"], order["payload"], line))
+    _finish(wire, outcome(order["target"], order["payload"], line))
 
 
-def _outcome(target: str, payload: dict[str, Any], line: Line) -> dict[str, Any]:
-    """Call the target. Its result or, whatever it raises, a failure with a reason."""
+def outcome(target: str, *arguments: Any) -> dict[str, Any]:
+    """Call the target "module:function". Its result or, whatever it raises, a failure with a reason."""
     try:
         module, _, function = target.partition(":")
-        return {"result": getattr(importlib.import_module(module), function)(payload, line)}
+        return {"result": getattr(importlib.import_module(module), function)(*arguments)}
     except RunFailure as failure:
         return {"failure": [failure.reason, failure.detail]}
     except RequestError as error:

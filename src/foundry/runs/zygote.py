@@ -35,6 +35,8 @@ PRELOAD = (
     "foundry.data.tokenizer.*",
     "foundry.train.worker",
     "foundry.judge.worker",
+    "foundry.runs.supervised",
+    "foundry.runs.measure",
 )
 """`package.*` is the package with all that is below it."""
 

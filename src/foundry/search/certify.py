@@ -53,7 +53,7 @@ def certify(
 
 
 def judged(lab: Lab, arm: Arm, results: Sequence[RunResult], split: str) -> verdict.Arm:
-    """The arm as the judge knows it: scores by seed, what they were measured on, what they cost."""
+    """The arm as the judge knows it: scores by seed, what they were measured on, what they and its tuning cost."""
     scores = tuple(
         verdict.Score(result.id, result.spec.seed, result.reason or result.status, result.bpb) for result in results
     )
@@ -63,9 +63,9 @@ def judged(lab: Lab, arm: Arm, results: Sequence[RunResult], split: str) -> verd
         "judged_bytes": lab.settings.judged_bytes,
     }
     cost = verdict.Cost(
-        tokens=sum(result.facts.get("tokens") or 0 for result in results),
-        flops=sum(result.facts.get("flops") or 0 for result in results),
-        seconds=sum(result.facts.get("seconds") or 0.0 for result in results),
+        tokens=arm.spent.tokens + sum(result.facts.get("tokens") or 0 for result in results),
+        flops=arm.spent.flops + sum(result.facts.get("flops") or 0 for result in results),
+        seconds=arm.spent.seconds + sum(result.facts.get("seconds") or 0.0 for result in results),
     )
     return verdict.Arm(arm.name, arm.recipe.fingerprint, scores, scale, cost)
 

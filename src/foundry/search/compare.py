@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from foundry.recipe import Recipe
+from foundry.search import tune as tuning
 from foundry.search.certify import Seen
 from foundry.search.lab import Lab
 from foundry.search.trial import Question, Rules, ask
+
+TUNING_SEEDS = 2
 
 
 def compare(
@@ -17,13 +20,23 @@ def compare(
     b: Path,
     rules: Rules,
     match: str | None,
+    tune: str | None,
     seeds: tuple[int, ...],
     again: bool,
     seen: Seen,
 ) -> dict[str, Any]:
-    """Compare two recipe files; the document that `compare --json` prints, at once where there is a verdict already."""
+    """Compare two recipe files; the document that `compare --json` prints, at once where there is a verdict already.
+
+    With `tune`, both at the learning rate of a small grid that suits each best: tuned against tuned.
+    """
+    tuning.check(tune)
     baseline_recipe, candidate_recipe = Recipe.load(a), Recipe.load(b)
     baseline = lab.arm_of(baseline_recipe)
     candidate, currency = lab.candidate_arm(baseline, candidate_recipe, match)
-    question = Question(baseline, candidate, currency, "validation", rules.min_effect, rules, seeds=seeds)
+    grid = None
+    if tune is not None:
+        spare = [seed for seed in range(1, len(seeds) + TUNING_SEEDS + 1) if seed not in seeds][:TUNING_SEEDS]
+        tuned = tuning.tune_lr(lab, (baseline, candidate), spare)
+        (baseline, candidate), grid = [each.arm for each in tuned], tuning.to_json(tuned, spare)
+    question = Question(baseline, candidate, currency, "validation", rules.min_effect, rules, seeds=seeds, tuning=grid)
     return ask(lab, question, again, seen)

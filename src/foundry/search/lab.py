@@ -16,6 +16,7 @@ from foundry.recipe import Recipe
 from foundry.runs.engine import Engine, Limits, RunResult, Silent, Watcher
 from foundry.runs.ledger import Ledger
 from foundry.runs.spec import RunSpec
+from foundry.search.calibrate import in_seconds
 from foundry.search.match import Arm, arm, choose, matched
 
 Say = Callable[[str], None]
@@ -75,14 +76,21 @@ class Lab:
 
     def arm_of(self, recipe: Recipe, tokens: int | None = None) -> Arm:
         """The recipe with its own budget, or with `tokens`."""
-        return arm(recipe, self.data(recipe).vocab_size, tokens or recipe.budget.tokens)
+        return arm(recipe, self._vocab_size(recipe), tokens or recipe.budget.tokens)
 
     def candidate_arm(self, baseline: Arm, recipe: Recipe, currency: str | None, name: str = "") -> tuple[Arm, Match]:
         """The candidate's arm matched to the baseline's, and the currency that it was matched in."""
-        vocab_size = self.data(recipe).vocab_size
+        vocab_size = self._vocab_size(recipe)
         own = arm(recipe, vocab_size, recipe.step_tokens).flops_per_token
         chosen = choose(currency, baseline.flops_per_token, own)
-        return matched(baseline, recipe, vocab_size, chosen, name), chosen
+        candidate = matched(baseline, recipe, vocab_size, chosen, name)
+        return in_seconds(self, baseline, candidate) if chosen == "seconds" else candidate, chosen
+
+    def _vocab_size(self, recipe: Recipe) -> int:
+        """Of the recipe's data; and what its model costs is known afterwards. Raises RequestError for broken code."""
+        vocab_size = self.data(recipe).vocab_size
+        self.engine.measure(recipe, vocab_size)
+        return vocab_size
 
     def spec(self, of: Arm, seed: int) -> RunSpec:
         return RunSpec(of.recipe, seed, of.tokens, self.data(of.recipe).hash)

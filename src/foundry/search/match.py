@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import cast, get_args
+from dataclasses import dataclass, field
+from typing import Any, cast, get_args
 
 from foundry.core.errors import RequestError
-from foundry.judge.verdict import Match
-from foundry.model import flops_per_token
+from foundry.judge.verdict import Cost, Match
 from foundry.recipe import Recipe
+from foundry.runs.costs import flops_per_token
 
 CURRENCIES = get_args(Match)
+NOTICEABLE = 1.1  # a share of another currency by which arms must differ before a verdict is said to hang on it
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,18 @@ class Arm:
     recipe: Recipe
     tokens: int
     flops_per_token: int
+    calibration: dict[str, Any] | None = None
+    """Of a candidate matched in seconds: the timing that its tokens follow from."""
+    spent: Cost = field(default_factory=Cost)
+    """What finding this arm's settings cost (search/tune.py); charged to it."""
 
     @property
     def flops(self) -> int:
         return self.tokens * self.flops_per_token
+
+    @property
+    def steps(self) -> int:
+        return self.recipe.steps(self.tokens)
 
 
 def choose(asked: str | None, baseline_flops: int, candidate_flops: int) -> Match:
@@ -39,13 +48,16 @@ def choose(asked: str | None, baseline_flops: int, candidate_flops: int) -> Matc
 def arm(recipe: Recipe, vocab_size: int, tokens: int, name: str = "") -> Arm:
     """An arm of whole steps within `tokens`."""
     whole = recipe.steps(tokens) * recipe.step_tokens
-    return Arm(name or recipe.name, recipe, whole, flops_per_token(recipe.model, vocab_size))
+    return Arm(name or recipe.name, recipe, whole, flops_per_token(recipe, vocab_size))
 
 
 def matched(baseline: Arm, candidate: Recipe, vocab_size: int, currency: Match, name: str = "") -> Arm:
-    """The candidate's arm with as much of the currency as the baseline has, never more than whole steps of it."""
-    own = flops_per_token(candidate.model, vocab_size)
-    tokens = baseline.tokens if currency == "tokens" else baseline.flops // own
+    """The candidate's arm with as much of the currency as the baseline has, never more than whole steps of it.
+
+    In seconds it has the baseline's tokens here: calibrate.py goes on from there. Raises RequestError.
+    """
+    own = flops_per_token(candidate, vocab_size)
+    tokens = baseline.flops // own if currency == "flops" else baseline.tokens
     if tokens < candidate.step_tokens:
         raise RequestError(
             "match.too_small",
@@ -55,3 +67,32 @@ def matched(baseline: Arm, candidate: Recipe, vocab_size: int, currency: Match, 
             hint="raise the baseline's budget or lower the candidate's batch_size × context",
         )
     return arm(candidate, vocab_size, tokens, name)
+
+
+def used(baseline: Arm, candidate: Arm, run_seconds: tuple[float | None, float | None]) -> dict[str, float | None]:
+    """What a run of the candidate uses of each currency, as a multiple of a run of the baseline."""
+    ours, theirs = run_seconds
+    return {
+        "tokens": candidate.tokens / baseline.tokens,
+        "flops": candidate.flops / baseline.flops,
+        "seconds": theirs / ours if ours and theirs else None,
+    }
+
+
+def caveat(match: Match, better: bool, shares: dict[str, float | None]) -> str:
+    """In which other currency the verdict might differ, in one sentence; "" when in none.
+
+    A candidate that won with more of something might not have with as much of it; one that lost with less might win.
+    """
+    telling = {
+        currency: share
+        for currency, share in shares.items()
+        if currency != match and share is not None and (share > NOTICEABLE if better else share < 1 / NOTICEABLE)
+    }
+    if not telling:
+        return ""
+    parts = " and ".join(f"{share:.2g} × the {_NAMES[currency]}" for currency, share in telling.items())
+    return f"The candidate used {parts} of the baseline: matched in {' or '.join(telling)}, the verdict may differ."
+
+
+_NAMES = {"tokens": "tokens", "flops": "FLOPs", "seconds": "seconds"}

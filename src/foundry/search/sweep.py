@@ -10,19 +10,25 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from foundry.core.errors import FoundryError, RequestError
+from foundry.core.errors import FoundryError, RequestError, WorkError
+from foundry.judge.verdict import Match
 from foundry.mutate import mutate
 from foundry.recipe import Recipe
+from foundry.search import tune as tuning
 from foundry.search.budget import BudgetRules
+from foundry.search.calibrate import FAILED as REHEARSAL_FAILED
 from foundry.search.certify import Seen
 from foundry.search.lab import Lab
 from foundry.search.match import Arm
 from foundry.search.promote import promote, settle
 from foundry.search.screen import Screened, screen
-from foundry.search.trial import Question, ask
+from foundry.search.trial import Question, Rules, ask
 
 RECORDED = ("effect_bpb", "interval_bpb", "n", "evidence", "alpha", "seeds", "split", "budget", "remeasured")
 TEST_READS_A_SEASON = 400
+
+Entrant = tuple[str, Arm, Match]
+"""A candidate on its way to screening: its mutation, its arm, the currency that it was matched in."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,8 @@ class SweepPlan:
     seeds: int = 2
     """Screening seeds: 1, 2, …, shared by all arms."""
     match: str | None = None
+    tune: str | None = None
+    """`lr`: every arm at the learning rate that suits it best, of a small grid around its own."""
     min_effect: float = 0.0
     budget: BudgetRules = field(default_factory=BudgetRules)
     again: bool = False
@@ -44,16 +52,24 @@ def sweep(lab: Lab, path: Path, plan: SweepPlan, seen: Seen) -> dict[str, Any]:
     """Run the sweep on the baseline file `path`; the document that `sweep --json` prints."""
     if plan.seeds < 1:
         raise RequestError("sweep.seeds", "--seeds", "at least 1", got=plan.seeds)
-    baseline_recipe = settle(lab.ledger, path)
+    tuning.check(plan.tune)
+    baseline_recipe, seeds = settle(lab.ledger, path), list(range(1, plan.seeds + 1))
     baseline = lab.arm_of(baseline_recipe)
     recipes, refused, unchanged = _candidates(baseline_recipe, plan.mutations)
-    candidates = []
+    candidates: list[Entrant] = []
     for mutation, recipe in recipes:
-        arm, currency = lab.candidate_arm(baseline, recipe, plan.match, mutation)
-        candidates.append((mutation, arm, currency))
+        try:
+            candidates.append((mutation, *lab.candidate_arm(baseline, recipe, plan.match, mutation)))
+        except WorkError as error:
+            if error.code != REHEARSAL_FAILED:
+                raise
+            refused.append(_failed(mutation, "crash", str(error)))
+    grid, rival = None, None
+    if plan.tune and candidates:
+        baseline, candidates, rival, grid = _tuned(lab, baseline, candidates, seeds)
     if candidates:
         lab.say(f"screening {len(candidates)} candidates and the baseline on {plan.seeds} seeds")
-    screened = screen(lab, baseline, candidates, list(range(1, plan.seeds + 1))) if candidates else []
+    screened = screen(lab, baseline, candidates, seeds) if candidates else []
     base_scores = [run.bpb for run in screened[0].baseline_runs if run.bpb is not None] if screened else []
     document: dict[str, Any] = {
         "baseline": {
@@ -66,6 +82,8 @@ def sweep(lab: Lab, path: Path, plan: SweepPlan, seen: Seen) -> dict[str, Any]:
         },
         "candidates": [candidate.to_json() for candidate in screened] + refused,
         "unchanged": unchanged,
+        "tuning": grid,
+        "against_tuned": None,
         "verdict": None,
         "promoted": None,
         "why": "",
@@ -77,8 +95,58 @@ def sweep(lab: Lab, path: Path, plan: SweepPlan, seen: Seen) -> dict[str, Any]:
     elif not plan.promote:
         document["why"] = "screening alone decides nothing; --promote certifies the best on fresh seeds"
     else:
-        _certify(lab, path, baseline, best, plan, noise, document, seen)
+        tuned = next((each for each in screened if rival is not None and each.arm is rival), None)
+        if tuned is not None and best is not tuned:
+            best = _beats_tuned(lab, tuned, best, plan, noise, document, seen)
+        if best is not None:
+            _certify(lab, path, baseline, best, plan, noise, document, seen)
     return document
+
+
+def _tuned(
+    lab: Lab, baseline: Arm, candidates: list[Entrant], seeds: list[int]
+) -> tuple[Arm, list[Entrant], Arm | None, dict[str, Any]]:
+    """The baseline, charged for its grid; the candidates at their best rates; the tuned baseline, a candidate like any
+    other, where its best rate isn't its own and no other candidate is the same recipe; and the grid for the report."""
+    first, *rest = tuning.tune_lr(lab, [baseline, *(arm for _, arm, _ in candidates)], seeds)
+    entrants = [(mutation, each.arm, currency) for (mutation, _, currency), each in zip(candidates, rest, strict=True)]
+    rival = None
+    if first.arm.recipe.fingerprint not in {baseline.recipe.fingerprint, *(e.arm.recipe.fingerprint for e in rest)}:
+        rival = first.arm
+        entrants.append((rival.name, rival, "tokens"))
+    return first.own, entrants, rival, tuning.to_json([first, *rest], seeds)
+
+
+def _beats_tuned(
+    lab: Lab,
+    tuned: Screened,
+    best: Screened,
+    plan: SweepPlan,
+    noise: list[list[float]],
+    document: dict[str, Any],
+    seen: Seen,
+) -> Screened | None:
+    """What goes on to certification: `best` if it beats the tuned baseline too, else the tuned baseline itself if that
+    gained anything. It can only keep a candidate from being promoted, so it spends nothing of the error budget."""
+    lab.say(f"comparing {best.arm.name} with {tuned.arm.name}")
+    question = Question(
+        tuned.arm, best.arm, best.match, "certification", rules=Rules(), noise=noise, tuning=document["tuning"]
+    )
+    verdict = ask(lab, question, plan.again, seen)
+    document["against_tuned"] = verdict
+    if verdict["verdict"] == "better":
+        return best
+    document["why"] = (
+        f"the verdict on {best.arm.name} against {tuned.arm.name} is {verdict['verdict']}: "
+        "its gain may be the learning rate's"
+    )
+    return tuned if tuned.gain is not None and tuned.gain > 0 else None
+
+
+def _failed(mutation: str, reason: str, detail: str) -> dict[str, Any]:
+    """The row of a candidate that never came to screening."""
+    row = {"name": mutation, "mutation": mutation, "status": "failed", "reason": reason, "detail": detail}
+    return {**row, "val_bpb": None, "gain_bpb": None}
 
 
 def _candidates(
@@ -94,8 +162,7 @@ def _candidates(
         except FoundryError as error:
             if len(mutations) == 1 or error.code in ("mutate.unknown_family", "mutate.unknown_variant"):
                 raise
-            row = {"name": text, "mutation": text, "status": "failed", "reason": "invalid", "detail": str(error)}
-            refused.append({**row, "val_bpb": None, "gain_bpb": None})
+            refused.append(_failed(text, "invalid", str(error)))
             continue
         if recipe.fingerprint == baseline.fingerprint:
             unchanged.append(text)
@@ -115,14 +182,21 @@ def _certify(
     seen: Seen,
 ) -> None:
     """Put the best to the test and, when it holds, promote it; both on the record in `document`."""
-    lab.say(f"certifying {best.mutation} on fresh seeds")
+    lab.say(f"certifying {best.arm.name} on fresh seeds")
     question = Question(
-        baseline, best.arm, best.match, "certification", plan.min_effect, budget=plan.budget, noise=noise
+        baseline,
+        best.arm,
+        best.match,
+        "certification",
+        plan.min_effect,
+        budget=plan.budget,
+        tuning=document["tuning"],
+        noise=noise,
     )
     verdict = ask(lab, question, plan.again, seen)
     document["verdict"] = verdict
     if verdict["verdict"] != "better":
-        document["why"] = f"the verdict on {best.mutation} is {verdict['verdict']}"
+        document["why"] = f"the verdict on {best.arm.name} is {verdict['verdict']}"
         return
     record = {
         **{key: verdict[key] for key in RECORDED},

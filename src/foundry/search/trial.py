@@ -24,7 +24,7 @@ from foundry.search import budget
 from foundry.search.budget import BudgetRules
 from foundry.search.certify import Seen, certify, judged
 from foundry.search.lab import Lab
-from foundry.search.match import Arm
+from foundry.search.match import Arm, caveat, used
 
 REMEASURED_PAIRS = 8
 """Fresh pairs that a promotion's effect is quoted from, and that its tail guard looks at; docs/verdicts.md has why."""
@@ -61,6 +61,8 @@ class Question:
     budget: BudgetRules = field(default_factory=BudgetRules)
     seeds: tuple[int, ...] = ()
     """A report's seeds given by hand; otherwise they are derived from the ledger's secret."""
+    tuning: dict[str, Any] | None = None
+    """How the arms' learning rates were found, for the report (search/tune.py)."""
     noise: Sequence[Sequence[float]] = ()
     """Paired differences from screening, one group a candidate: they help to guess σ₀ and decide nothing."""
 
@@ -96,8 +98,10 @@ def ask(lab: Lab, question: Question, again: bool, seen: Seen) -> dict[str, Any]
 def _key(lab: Lab, question: Question) -> str:
     """The content of a question. What a promotion's α and N will be is not part of it: those are fixed once asked."""
     arms, rules = (question.baseline, question.candidate), question.rules
+    tuned = {} if question.tuning is None else {"tuning": [arm.spent.tokens for arm in arms]}
     return fingerprint(
         {
+            **tuned,
             "kind": question.kind,
             "arms": [[arm.recipe.fingerprint, arm.tokens, lab.data(arm.recipe).judged_hash] for arm in arms],
             "scale": [question.split, lab.settings.judged_bytes, question.min_effect],
@@ -142,11 +146,17 @@ def _answer(lab: Lab, question: Question, plan: dict[str, Any], seen: Seen) -> V
 
 
 def _document(lab: Lab, question: Question, identity: str, plan: dict[str, Any], found: Verdict) -> dict[str, Any]:
-    document = found.to_json()
-    for described, arm in zip(document["arms"], (question.baseline, question.candidate), strict=True):
-        described |= {"budget_tokens": arm.tokens, "budget_flops": arm.flops}
+    document, arms = found.to_json(), (question.baseline, question.candidate)
+    run_seconds = (_run_seconds(arms[0], found.arms[0]), _run_seconds(arms[1], found.arms[1]))
+    for described, arm, seconds in zip(document["arms"], arms, run_seconds, strict=True):
+        described |= {"budget_tokens": arm.tokens, "budget_flops": arm.flops, "run_seconds": seconds}
+    shares = used(*arms, run_seconds)
     return {
         **document,
+        "used": shares,
+        "caveat": caveat(question.match, found.word == "better", shares),
+        "calibration": question.candidate.calibration,
+        "tuning": question.tuning,
         "id": identity,
         "kind": question.kind,
         "split": question.split,
@@ -155,3 +165,9 @@ def _document(lab: Lab, question: Question, identity: str, plan: dict[str, Any],
         "budget": plan["budget"],
         "report": str(places.runs() / "reports" / f"{question.kind}-{identity[:12]}.json"),
     }
+
+
+def _run_seconds(arm: Arm, found: verdict.Arm) -> float | None:
+    """How long a run of this test took on average, as its worker says; what else the machine did is in it."""
+    tokens, seconds = found.cost.tokens - arm.spent.tokens, found.cost.seconds - arm.spent.seconds
+    return seconds / tokens * arm.tokens if tokens > 0 and seconds > 0.0 else None

@@ -100,6 +100,32 @@ def load_weights(folder: Path, model: nn.Module | None = None) -> dict[str, Tens
     return tensors
 
 
+def copy(source: Path, folder: Path) -> int | None:
+    """Copy a whole checkpoint, reading through no link and checking every hash, in place of the one in `folder`.
+
+    Returns the step that it says it is at; None, and nothing is copied, when there is none. Raises WorkError for one
+    that is torn or altered."""
+    if not os.path.lexists(source):
+        return None
+    files = _read_all(source)
+    try:
+        step = json.loads(files[STATE])["step"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _bad(source / STATE, f"{type(error).__name__}: {error}") from None
+    if not isinstance(step, int) or step < 0:
+        raise _bad(source / STATE, "has no step")
+    new = folder.with_name(folder.name + ".new")
+    _finish_replacing(folder, new)
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    entries = {name: _write(new / name, data) for name, data in files.items()}
+    sync_directory(new)
+    _write(new / MANIFEST, _json_bytes({"step": step, "files": entries}))
+    sync_directory(new)
+    _finish_replacing(folder, new)
+    return step
+
+
 def check(tensors: Mapping[str, Tensor], like: Mapping[str, Tensor], place: Path) -> None:
     """Raises WorkError unless `tensors` has exactly the names, shapes and dtypes of `like`, and finite numbers."""
     if tensors.keys() != like.keys():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -21,7 +20,7 @@ from torch import nn
 from foundry.core import places
 from foundry.core.files import write_json
 from foundry.core.fingerprint import fingerprint
-from foundry.train.device import precision
+from foundry.train.device import hardware, precision
 
 WARMUP_STEPS = 3  # the first steps allocate, and are slower
 PROBE_STEPS = 20  # timed before the decision, and again after compiling
@@ -36,7 +35,7 @@ Say = Callable[[str], object]
 
 
 class Compiler:
-    """Watches one run's, or population's, steps. `decided`: what an interrupted part of the run did, None if nothing."""
+    """Watches the steps of a run or a population. `decided`: what an interrupted part of it did, None if nothing."""
 
     def __init__(
         self,
@@ -163,23 +162,8 @@ class Compiler:
         return time.perf_counter() - since
 
     def _key(self, shape: Mapping[str, Any], precision_name: str) -> str:
-        where = device_name(self.place), torch.get_num_threads(), torch.__version__
+        where = hardware(self.place.type), torch.get_num_threads(), torch.__version__
         return fingerprint([dict(shape), list(self.ids_shape), precision_name, *where])
-
-
-def device_name(place: torch.device) -> str:
-    """What speeds are measured for: the accelerator's model, or the processor's."""
-    if place.type == "cuda":
-        return torch.cuda.get_device_name(place)
-    return f"{place.type} {platform.machine()} {_processor()} {os.cpu_count()}"
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo") as file:
-            return next((line.partition(":")[2].strip() for line in file if line.startswith("model name")), "")
-    except OSError:
-        return platform.processor()
 
 
 def _graphs() -> int:

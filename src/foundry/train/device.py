@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import torch
 import torch.utils.deterministic as deterministic
@@ -59,6 +61,17 @@ def precision(device: torch.device, name: str) -> Callable[[], AbstractContextMa
     if name == "fp32":
         return contextlib.nullcontext
     return lambda: torch.autocast(device.type, torch.bfloat16)
+
+
+def hardware(kind: str) -> str:
+    """What a measured speed holds for: the accelerators' models, or the processor's and its cores. Starts no device."""
+    if kind.startswith("cuda"):
+        texts = [path.read_text() for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))]
+        lines = [line for text in texts for line in text.splitlines() if line.startswith("Model:")]
+        return f"{kind} {os.environ.get('CUDA_VISIBLE_DEVICES', '')} {' '.join(' '.join(lines).split())}"
+    about = Path("/proc/cpuinfo").read_text() if os.path.exists("/proc/cpuinfo") else platform.processor()
+    model = next((line for line in about.splitlines() if line.startswith("model name")), platform.machine())
+    return f"{kind} {' '.join(model.split())} x{os.cpu_count()}"
 
 
 def reseeder(device: torch.device) -> Callable[[int], object]:

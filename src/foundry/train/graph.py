@@ -1,7 +1,8 @@
 """A step recorded once and played back: what a GPU is told to do takes longer to say than to do for small models.
 
 Recording follows CUDA's rules: fixed memory, no number read back, learning rates in device memory. May not: be used
-where a step draws random numbers, or by an optimizer that reads its rates on the host; then steps are played as they are.
+where a step draws random numbers. An optimizer that reads its rates on the host can't be recorded; its steps are played
+live.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Recorded:
         optimizer: Optimizing,
         recorder: Recorder,
         live_steps: int = LIVE_STEPS,
-        say: Say = print,
+        say: Say = lambda line: None,
     ) -> None:
         self.compute, self.optimizer, self.recorder, self.say = compute, optimizer, recorder, say
         self.live_steps = live_steps
@@ -122,10 +123,8 @@ class Recorded:
         return rates.pin_memory() if self._rates is not None and self._rates.is_cuda else rates
 
 
-def recorded(
-    place: torch.device, optimizer: Optimizing, steps: int, dropout: float, say: Say
-) -> Callable[[Compute], Compute]:
-    """What `loop.train` is given as `recorded`: a recording where the device and the run allow one and it pays."""
-    if place.type != "cuda" or dropout or steps < 2 * LIVE_STEPS:
-        return lambda compute: compute
+def recorded(place: torch.device, optimizer: Optimizing, steps: int, say: Say) -> Callable[[Compute], Compute] | None:
+    """What `loop.train` is given as `recorded`: a recording where the device has them and the run is long enough."""
+    if place.type != "cuda" or steps < 2 * LIVE_STEPS:
+        return None
     return lambda compute: Recorded(compute, optimizer, CudaGraph(), say=say)

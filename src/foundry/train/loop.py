@@ -99,7 +99,7 @@ def train(
     seed: int,
     steps: int,
     rank: int = 0,
-    recorded: Callable[[Compute], Compute] = lambda compute: compute,
+    recorded: Callable[[Compute], Compute] | None = None,
 ) -> Iterator[Fact]:
     """Go from `state.step` to `steps`, yielding after each step; `state` is whole at every yield.
 
@@ -109,7 +109,8 @@ def train(
     """
     rules = config if isinstance(config, Rules) else Rules.of(config, state.optimizer, steps)
     reseed = device.reseeder(next(state.model.parameters()).device)
-    compute = recorded(compute_of(state, forward, rules))
+    compute = compute_of(state, forward, rules)
+    compute = recorded(compute) if recorded else compute
     state.model.train()
     for step in range(state.step, steps):
         rates, shown = rules.rate(step)

@@ -37,11 +37,11 @@ SHARED = frozenset({"batch_size", "accumulation", "precision"})
 def shape_of(model: ModelConfig, train: TrainConfig) -> dict[str, Any] | None:
     """What runs must have in common to be one population, as plain data; None for a run that trains alone.
 
-    Alone are parts that declare `population = False`, and dropout: its masks are drawn for a whole batch at once, so a
-    member's would depend on its neighbours.
+    Alone are parts that declare `population = False`, models that are code of their own, and dropout: its masks are
+    drawn for a whole batch at once, so a member's would depend on its neighbours.
     """
     parts = [part for section in (model, train) for _, part in section if isinstance(part, PartConfig)]
-    if model.dropout or not all(part.population for part in parts):
+    if model.dropout or model.code or not all(part.population for part in parts):
         return None
     return {
         "model": model.model_dump(mode="json", exclude=set(INITIAL)),
@@ -195,7 +195,7 @@ def _way(config: TrainConfig) -> str:
 
 
 def _loss_of(configs: Sequence[TrainConfig]) -> LossFunction:
-    """(logits [P, B, T, V], targets [P, B, T]) → [P]: each member by its own loss, neighbours with equal ones at once."""
+    """(logits [P, B, T, V], targets [P, B, T]) → [P]: a member by its own loss, neighbours with equal ones at once."""
     groups = [(config, len(list(equal))) for config, equal in itertools.groupby(config.loss for config in configs)]
     losses: list[Callable[[Tensor, Tensor], Tensor]] = [config.build() for config, _ in groups]
     if len(losses) == 1:

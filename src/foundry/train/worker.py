@@ -5,6 +5,7 @@ Writes in `out/`: metrics.jsonl, checkpoint/, status.json. May not: see judged t
 
 from __future__ import annotations
 
+import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -19,16 +20,19 @@ from foundry.core.files import write_json
 from foundry.core.fingerprint import fingerprint
 from foundry.core.section import Section, validate
 from foundry.data import stream
-from foundry.model import GPT, ModelConfig, initialise
+from foundry.model import GPT, ModelConfig, build, initialise
 from foundry.train import checkpoint
 from foundry.train.cadence import Cadence
+from foundry.train.compiled import Compiler
 from foundry.train.config import TrainConfig
 from foundry.train.device import choose_device, settle
 from foundry.train.direct import Line
 from foundry.train.distributed import World
+from foundry.train.graph import recorded
 from foundry.train.loop import train
 from foundry.train.state import TrainState
 
+BatchAt = Callable[[int], torch.Tensor]
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED", "bad_alloc")
 """How torch's allocators and the libraries below them say so, in a RuntimeError without a type of its own."""
 
@@ -58,8 +62,10 @@ class Job(Section):
         return fingerprint(self.model_dump(mode="json", include={"model", "train", "seed", "steps", "vocab_size"}))
 
 
-def main(payload: Mapping[str, Any], line: Line) -> dict[str, Any]:
+def main(payload: Mapping[str, Any], line: Line, supply: BatchAt | None = None) -> dict[str, Any]:
     """Train a run to its end, or to the next step once `line.stopping`; goes on from `out/checkpoint` if there is one.
+
+    supply: step → int64 ids [B, T + 1] on the CPU, where somebody else reads the training tokens and hands them over.
 
     Returns {"status": "done" or "interrupted", "steps", "tokens", "train_loss", "seconds", "setup_seconds"}: steps
     and tokens so far, train_loss the mean over the last 5% of the steps, seconds those of training over all
@@ -69,32 +75,36 @@ def main(payload: Mapping[str, Any], line: Line) -> dict[str, Any]:
     started = time.perf_counter()
     job, world = validate(Job, dict(payload)), World.from_torchrun()
     try:
-        return _run(job, world, line, started)
+        return _run(job, world, line, started, supply)
     except FoundryError:
         raise
     except Exception as error:
         known = failure(error)
-        _report(job, world, "failed", reason=known.reason, detail=known.detail)
+        report(job, world, "failed", reason=known.reason, detail=known.detail)
         raise known from error
 
 
-def _run(job: Job, world: World, line: Line, started: float) -> dict[str, Any]:
+def _run(job: Job, world: World, line: Line, started: float, supply: BatchAt | None) -> dict[str, Any]:
     world.check(job.train)
     place = choose_device(job.device, world.local_rank)
     settle(place, job.threads)
     folder = Path(job.out) / "checkpoint"
 
-    model = GPT(job.model, job.vocab_size)
+    model = build(job.model, job.vocab_size)
     initialise(model, job.seed)
     state = TrainState.fresh(model.to(place), job.train)
     record = checkpoint.load(folder, state, job.identity)
+    # under torchrun processes would decide apart, each by its own clock; in a sandbox there is no compiler to run
+    alone = world.size == 1 and supply is None
+    compiler = compiler_of(job, model, record["compiled"] if record else None) if alone else None
     forward = world.join(model, place)  # what wraps the model, gradient exchange or torch.compile, goes around it here
     world.meet(state.step, place)
 
     def save(facts: dict[str, Any]) -> None:
         if not state.finite():  # the loss is that of the weights before the step
             raise RunFailure("nan", f"weights are not finite after step {state.step}")
-        checkpoint.save(folder, state, {**facts, "identity": job.identity}, finished=state.step == job.steps)
+        own = {"identity": job.identity, "compiled": compiler.decided if compiler else None}
+        checkpoint.save(folder, state, {**facts, **own}, finished=state.step == job.steps)
 
     cadence = Cadence(
         Path(job.out),
@@ -106,13 +116,26 @@ def _run(job: Job, world: World, line: Line, started: float) -> dict[str, Any]:
         record=record,
         writes=world.rank == 0,
     )
-    batch_at = _batches(job, world, place)
-    _report(job, world, "running", device=str(place), threads=torch.get_num_threads(), resumed_at_step=state.step)
+    batch_at = _batches(job, world, place, supply)
+    report(job, world, "running", device=str(place), threads=torch.get_num_threads(), resumed_at_step=state.step)
     setup_seconds = time.perf_counter() - started
 
-    for fact in train(state, forward, batch_at, job.train, seed=job.seed, steps=job.steps, rank=world.rank):
+    may_record = world.size == 1 and not job.model.dropout
+    facts = train(
+        state,
+        forward,
+        batch_at,
+        job.train,
+        seed=job.seed,
+        steps=job.steps,
+        rank=world.rank,
+        recorded=recorded(place, state.optimizer, job.steps - state.step, say) if may_record else None,
+    )
+    for fact in facts:
         fact = world.mean(fact)
         cadence.note(fact)
+        if compiler is not None:
+            compiler.note(fact.step)
         if world.agree(line.stopping, fact):
             break
     if cadence.saved_step < state.step:
@@ -126,25 +149,44 @@ def _run(job: Job, world: World, line: Line, started: float) -> dict[str, Any]:
         "train_loss": cadence.train_loss(),
         "seconds": round(cadence.seconds, 4),
         "setup_seconds": round(setup_seconds, 4),
+        **(compiler.facts() if compiler else {}),
     }
-    _report(job, world, **result)
+    report(job, world, **result)
     return result
 
 
-def _batches(job: Job, world: World, place: torch.device) -> Callable[[int], torch.Tensor]:
+def _batches(job: Job, world: World, place: torch.device, supply: BatchAt | None) -> BatchAt:
     """step → this process's rows of the batch, on the device."""
-    tokens = stream.open_tokens(Path(job.train_dir))
+    read = supply or reader(job, world)
 
     def batch_at(step: int) -> torch.Tensor:
-        ids = stream.batch(
-            tokens, job.model.context, job.train.batch_size, job.seed, step, rank=world.rank, world=world.size
-        )
+        ids = read(step)
         return ids.pin_memory().to(place, non_blocking=True) if place.type == "cuda" else ids.to(place)
 
     return batch_at
 
 
-def _report(job: Job, world: World, status: str, **facts: Any) -> None:
+def reader(job: Job, world: World) -> BatchAt:
+    """step → this process's rows of the batch, from the training tokens in `train_dir`."""
+    tokens = stream.open_tokens(Path(job.train_dir))
+    sizes = (job.model.context, job.train.batch_size, job.seed)
+    return lambda step: stream.batch(tokens, *sizes, step, rank=world.rank, world=world.size)
+
+
+def compiler_of(job: Job, model: GPT, decided: bool | None = None) -> Compiler:
+    """What decides whether `model`, alone or a stack, is compiled."""
+    rows = (job.train.batch_size // job.train.accumulation, job.model.context)
+    ids_shape = rows if model.members is None else (model.members, *rows)
+    shape = {**job.model.model_dump(mode="json"), "members": model.members, "vocab_size": job.vocab_size}
+    return Compiler(model, ids_shape, shape, job.steps, job.train.precision, decided, say)
+
+
+def say(line: str) -> None:
+    """A line for the run's log."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def report(job: Job, world: World, status: str, **facts: Any) -> None:
     """status.json: what the training side knows of the run."""
     if world.rank == 0:
         about = {"status": status, "seed": job.seed, "of_steps": job.steps, "processes": world.size}

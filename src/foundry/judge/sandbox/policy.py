@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import foundry
+from foundry.core import places
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/etc/ssl/openssl.cnf")
 _MACHINE = ("/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu", "/sys/devices/system/node")
 _PASSED_ON = ("LANG", "LC_ALL", "TZ", "PATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "PYTHONHASHSEED")
+_ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _PASSED_ON_PREFIXES = ("OMP_", "MKL_", "OPENBLAS_", "NUMEXPR_", "TORCH_", "CUBLAS_")
 
 
@@ -69,10 +71,43 @@ def own_process_paths() -> tuple[Path, ...]:
 
 def accelerator_devices() -> tuple[Path, ...]:
     """The NVIDIA devices of this machine, for runs that compute there."""
-    return tuple(sorted(Path("/dev").glob("nvidia*"))) + tuple(sorted(Path("/dev/nvidia-caps").glob("*")))
+    return tuple(path for pattern in ("nvidia*", "nvidia-caps/*") for path in sorted(Path("/dev").glob(pattern)))
 
 
 def passed_on(**more: str) -> dict[str, str]:
-    """The part of our environment that holds no secrets and changes how numbers are computed, and `more`."""
-    allowed = {k: v for k, v in os.environ.items() if k in _PASSED_ON or k.startswith(_PASSED_ON_PREFIXES)}
-    return {**allowed, **more}
+    """The part of our environment that holds no secrets and changes how numbers are computed, and `more`.
+
+    Numeric libraries are told to start no threads when they are imported: a process is confined while it has one.
+    """
+    names = [name for name in os.environ if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)]
+    known = {name: os.environ[name] for name in names}  # other values are never decoded: no copy of them is left
+    return {**known, **dict.fromkeys(_ONE_THREAD, "1"), **more}
+
+
+def training_policy(
+    train_dir: Path, out: Path, device: str, memory_bytes: int = 0, file_bytes: int = 1 << 36
+) -> Policy:
+    """For training agents' code: train shards and the workspace to read, the run's folder to write, and no compiler."""
+    scratch = str(out.absolute())
+    folders = {"HOME": scratch, "TMPDIR": scratch, "FOUNDRY_CACHE": scratch, "FOUNDRY_RUNS": scratch}
+    return Policy(
+        read=(train_dir.absolute(), _workspace()),
+        write=out.absolute(),
+        devices=() if device == "cpu" else accelerator_devices(),
+        env=passed_on(**folders, FOUNDRY_WORKSPACE=str(_workspace()), TORCHDYNAMO_DISABLE="1"),
+        memory_bytes=memory_bytes,
+        file_bytes=file_bytes,
+    )
+
+
+def contestant_policy(checkpoint: Path, device: str) -> Policy:
+    """For answering the judge: weights and the workspace to read, and nothing to write."""
+    return Policy(
+        read=(checkpoint.absolute(), _workspace()),
+        devices=() if device == "cpu" else accelerator_devices(),
+        env=passed_on(FOUNDRY_WORKSPACE=str(_workspace())),
+    )
+
+
+def _workspace() -> Path:
+    return places.workspace().absolute()

@@ -72,7 +72,7 @@ def program(pid: int, may_start_processes: bool, shares_memory: bool) -> bytes:
 
 
 def _tests(pid: int, may_start_processes: bool, shares_memory: bool) -> list[tuple[str, _Test]]:
-    """clone3 hides its flags behind a pointer that a filter can't follow: libc falls back to clone when it is missing."""
+    """What is refused by its arguments. (clone3's are out of a filter's sight: it is missing, and libc uses clone.)"""
     tests = [
         ("prlimit64", _Test(0, (0, pid), unless=True)),
         ("sched_setaffinity", _Test(0, (0, pid), unless=True)),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -119,6 +121,39 @@ def shrinking(part: Tempted, x: Tensor, ids: Tensor) -> Tensor:
     return x
 
 
+def burgling(part: Tempted, x: Tensor, ids: Tensor) -> Tensor:
+    """Reads a file outside of its code, then says what it has got."""
+    raise ValueError(f"got {(Path(__file__).parents[3] / 'entrants.py').read_text()[:20]}")
+
+
+def calling_home(part: Tempted, x: Tensor, ids: Tensor) -> Tensor:
+    return x * socket.socket().fileno()
+
+
+def hanging_up(part: Tempted, x: Tensor, ids: Tensor) -> Tensor:
+    """Closes its pipes to the judge and lives on."""
+    os.closerange(3, 100)
+    time.sleep(60)
+    return x
+
+
+def murderous(part: Tempted, x: Tensor, ids: Tensor) -> Tensor:
+    os.kill(os.getppid(), signal.SIGTERM)
+    return x
+
+
+def forking(part: Tempted, x: Tensor, ids: Tensor) -> Tensor:
+    while os.fork():
+        pass
+    return x
+
+
+def leaving_word(part: Tempted, x: Tensor, ids: Tensor) -> Tensor:
+    """Keeps what it has seen for the next run."""
+    (Path(__file__).parent / "seen").write_text(str(ids.tolist()))
+    return x
+
+
 class WrongHead(nn.Module):
     def __init__(self, out: object) -> None:
         super().__init__()
@@ -166,6 +201,12 @@ TRICKS: dict[str, Trick] = {
     "too_wide": with_head(torch.zeros(2, 2, 2)),
     "not_a_tensor": with_head("logits"),
     "shouts": shouting,
+    "burgles": burgling,
+    "calls_home": calling_home,
+    "murders": murderous,
+    "hangs_up": hanging_up,
+    "forks": forking,
+    "leaves_word": leaving_word,
     "shrinks_the_block": shrinking,
     "raises": lambda part, x, ids: x[:, :, 10_000],
     "exits": lambda part, x, ids: os._exit(0),

@@ -12,6 +12,7 @@ import ctypes
 import os
 import posix
 import resource
+import signal
 import stat
 from pathlib import Path
 
@@ -20,8 +21,8 @@ from foundry.judge.sandbox import landlock, seccomp
 from foundry.judge.sandbox.policy import Policy, code_paths, own_process_paths
 
 NOBODY = 65534
-_HARMLESS_DEVICES = (Path("/dev/null"), Path("/dev/zero"), Path("/dev/urandom"), Path("/dev/random"))
-_PR_CAPBSET_DROP, _PR_SET_SECUREBITS, _PR_CAP_AMBIENT, _AMBIENT_CLEAR = 24, 28, 47, 4
+_HARMLESS_DEVICES = (Path("/dev/null"), Path("/dev/urandom"), Path("/dev/random"))
+_PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_SECUREBITS, _PR_CAP_AMBIENT, _AMBIENT_CLEAR = 1, 24, 28, 47, 4
 _ROOT_IS_NOTHING_SPECIAL_LOCKED = 0b0011  # SECBIT_NOROOT and its lock
 _CAPABILITY_VERSION_3 = 0x20080522
 
@@ -37,15 +38,16 @@ def confine(policy: Policy) -> None:
         threads = len(os.listdir("/proc/self/task"))
         if threads > 1:
             raise WorkError("sandbox.threads", message=f"{threads} threads: the others would stay free")
-        if policy.processes > 1 and landlock.version() < landlock.SCOPE_SINCE:
-            raise WorkError("sandbox.processes", message="several processes need Linux 6.12, which bounds their signals")
+        user = _user_for(policy)
+        _refuse_uncountable(policy, user)
+        parent = os.getppid()
         wipe_environment(dict(policy.env))
         os.umask(0o077)
         os.chdir(policy.write or "/")
         read = (*code_paths(), *policy.read, *own_process_paths())
-        user = _user_for(policy)
         _limit(policy)
         _drop_privileges(user)
+        _die_with(parent)
         landlock.apply(read, [policy.write] if policy.write else [], (*_HARMLESS_DEVICES, *policy.devices))
         allowed = seccomp.program(os.getpid(), policy.processes > 1, shares_memory=bool(policy.devices))
         seccomp.apply(allowed)
@@ -54,7 +56,7 @@ def confine(policy: Policy) -> None:
 
 
 def wipe_environment(kept: dict[str, str]) -> None:
-    """Make `kept` the whole environment; the bytes of the old one are overwritten, in the kernel's copy and Python's."""
+    """Make `kept` the whole environment; the bytes of the old one are overwritten, where exec and Python put them."""
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     start, end = int(fields[47]), int(fields[48])  # env_start and env_end of proc(5), counted after the name
     old = [part for pair in posix.environ.items() for part in pair if len(part) > 1]  # shorter bytes are shared
@@ -64,6 +66,15 @@ def wipe_environment(kept: dict[str, str]) -> None:
     for part in old:
         ctypes.memset(id(part) + bytes.__basicsize__ - 1, 0, len(part))
     os.environ.update(kept)
+
+
+def _refuse_uncountable(policy: Policy, user: int | None) -> None:
+    if policy.processes > 1 and landlock.version() < landlock.SCOPE_SINCE:
+        raise WorkError("sandbox.processes", message="only from Linux 6.12 on are several processes' signals bounded")
+    if policy.processes > 1 and user is None and os.geteuid() == 0:
+        raise WorkError(
+            "sandbox.processes", message="the kernel doesn't count root's processes", hint="don't run as root"
+        )
 
 
 def _user_for(policy: Policy) -> int | None:
@@ -116,6 +127,13 @@ def _owner(path: Path) -> int:
         return path.stat().st_uid
     except OSError:  # it has ended meanwhile
         return -1
+
+
+def _die_with(parent: int) -> None:
+    """Nothing confined outlives what confined it. After the change of user, which undoes this; before the filter."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _drop_privileges(user: int | None) -> None:

@@ -1,0 +1,66 @@
+"""bubblewrap: a command line in namespaces of its own, where what isn't named doesn't exist. The way for new processes.
+
+No network device but a dead loopback, no other process in sight, code and data read-only, one writable folder, a
+non-root user without capabilities, no further namespaces, an environment of named variables. What runs inside then
+confines itself too (confinement.py), which adds limits and the system call filter. May not: limit memory or time.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from foundry.core.errors import WorkError
+from foundry.judge.sandbox.confinement import NOBODY
+from foundry.judge.sandbox.policy import Policy, code_paths
+
+_NAMESPACES = ("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts")
+_USER = ("--uid", str(NOBODY), "--gid", str(NOBODY), "--disable-userns", "--cap-drop", "ALL")
+_ENDS = ("--die-with-parent", "--new-session")
+
+
+def available() -> bool:
+    """Whether it is installed; that it works is for `tier.probe` to find out."""
+    return shutil.which("bwrap") is not None
+
+
+def wrap(argv: Sequence[str], policy: Policy) -> list[str]:
+    """The command line that runs `argv` inside. Raises WorkError when bubblewrap isn't installed."""
+    program = shutil.which("bwrap")
+    if program is None:
+        raise WorkError("sandbox.no_bubblewrap", message="bwrap is not installed", hint="apt install bubblewrap")
+    command = [program, *_NAMESPACES, "--unshare-cgroup-try", *_USER, *_ENDS, "--proc", "/proc", "--dev", "/dev"]
+    for path in _outermost((*code_paths(), *policy.read)):
+        command += _shown(path)
+    for device in policy.devices:
+        command += ["--dev-bind", str(device), str(device)]
+    if policy.write is not None:
+        command += ["--bind", str(policy.write), str(policy.write)]
+    command += ["--remount-ro", "/dev", "--remount-ro", "/"]  # what holds the others together
+    command += ["--chdir", str(policy.write or "/"), "--clearenv"]
+    for name, value in policy.env.items():
+        command += ["--setenv", name, value]
+    return [*command, "--", *argv]
+
+
+def _outermost(paths: Sequence[Path]) -> list[Path]:
+    """Each existing path once, those inside another one left out; parents first."""
+    kept: list[Path] = []
+    for path in sorted(set(paths), key=lambda path: len(path.parts)):
+        in_proc = path.is_relative_to("/proc")  # bubblewrap mounts one of its own
+        if (
+            path.exists()
+            and not in_proc
+            and not any(path.is_relative_to(other) for other in kept if not other.is_symlink())
+        ):
+            kept.append(path)
+    return kept
+
+
+def _shown(path: Path) -> list[str]:
+    """/lib and its like are links into /usr on most systems, and stay links."""
+    if path.is_symlink() and path.parent == Path("/"):
+        return ["--symlink", os.readlink(path), str(path)]
+    return ["--ro-bind", str(path), str(path)]

@@ -1,0 +1,138 @@
+"""The self-test's program: it is confined as a contestant would be, then tries to get out by each way it knows.
+
+    python -m foundry.judge.sandbox.trial '{"policy": {...}, ...}'     (tier.py starts it)
+
+Prints lines of {"escapes": [...]}: what it managed and shouldn't have, or couldn't and should have. May not: harm
+anything but what was planted for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import mmap
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from foundry.judge.sandbox.confinement import confine
+from foundry.judge.sandbox.policy import Policy
+
+_CLONE_NEWUSER, _PTRACE_ATTACH, _IO_URING_SETUP = 0x10000000, 16, 425
+NAMESPACES = ("user", "pid", "net", "ipc", "mnt", "uts")
+
+
+def attempts(planted: dict[str, Any], policy: Policy) -> dict[str, Callable[[], object]]:
+    """Name → what must raise OSError or MemoryError."""
+    secret, victim, decoy = planted["secret"], planted["victim"], planted["decoy"]
+    inside = policy.write or Path("/")
+    return {
+        "connect over TCP": lambda: socket.create_connection(("127.0.0.1", planted["port"]), timeout=1),
+        "send over UDP": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", 9)),
+        "connect to a unix socket": lambda: _unix(planted["unix"]),
+        "read a file outside": lambda: Path(secret).read_text(),
+        "read through a link": lambda: _through_link(inside / "to_secret", secret).read_text(),
+        "list a folder outside": lambda: os.listdir(Path(secret).parent),
+        "write a file outside": lambda: Path(victim).write_text("changed"),
+        "write through a link": lambda: _through_link(inside / "to_victim", victim).write_text("changed"),
+        "delete a file outside": lambda: os.unlink(victim),
+        "move a file outside": lambda: os.rename(victim, victim + ".moved"),
+        "link a file inside": lambda: os.link(victim, inside / "linked"),
+        "create a file outside": lambda: Path(victim).with_name("created").touch(),
+        "change a file's mode": lambda: os.chmod(victim, 0),
+        "change a file's times": lambda: os.utime(victim, (0, 0)),
+        "change the program": lambda: Path(__file__).open("a"),
+        "signal another process": lambda: os.kill(decoy, signal.SIGTERM),
+        "signal the parent": lambda: os.kill(os.getppid(), 0) if os.getppid() > 1 else _none_there(),
+        "signal everybody": lambda: os.kill(-1, 0),
+        "trace another process": lambda: _call("ptrace", _PTRACE_ATTACH, decoy, 0, 0),
+        "read another's environment": lambda: Path(f"/proc/{decoy}/environ").read_bytes(),
+        "read another's memory": lambda: open(f"/proc/{decoy}/mem", "rb").close(),
+        "make a user namespace": lambda: _call("unshare", _CLONE_NEWUSER),
+        "mount": lambda: _call("mount", b"none", os.fsencode(policy.read[0]), b"tmpfs", 0, None),
+        "set up io_uring": lambda: _call("syscall", _IO_URING_SETUP, 8, ctypes.create_string_buffer(120)),
+        "write a file too large": lambda: (inside / "large").write_bytes(bytes(policy.file_bytes + 1)),
+        "share uncounted memory": lambda: mmap.mmap(-1, 1 << 20),
+        "take too much memory": lambda: bytearray(2 * policy.memory_bytes),
+        "start a process": _fork,
+    }
+
+
+def escapes(planted: dict[str, Any], policy: Policy) -> list[str]:
+    """What was possible and should not be, and the other way round."""
+    found = []
+    for name, attempt in attempts(planted, policy).items():
+        with contextlib.suppress(OSError, MemoryError):
+            attempt()
+            found.append(name)
+    if planted["token"] in json.dumps(dict(os.environ)) or planted["token"].encode() in _initial_environment():
+        found.append("see a secret in the environment")
+    if any(line.split()[1].strip("0") for line in _status_lines() if line.startswith(("CapPrm", "CapEff", "CapBnd"))):
+        found.append("hold capabilities")
+    for name, allowed in {
+        "read what it may": lambda: os.listdir(policy.read[0]),
+        "write where it may": lambda: (policy.write or Path("/")).joinpath("allowed").write_text("x"),
+        "import what it may": lambda: __import__("wave"),
+    }.items():
+        try:
+            allowed()
+        except (OSError, ImportError) as error:
+            found.append(f"could not {name}: {error}")
+    for name, outside in planted["namespaces"].items():
+        if os.readlink(f"/proc/self/ns/{name}") == outside:
+            found.append(f"shares the {name} namespace")
+    return found
+
+
+def _status_lines() -> list[str]:
+    return Path("/proc/self/status").read_text().splitlines()
+
+
+def _initial_environment() -> bytes:
+    try:
+        return Path("/proc/self/environ").read_bytes()
+    except OSError:  # out of reach is as good as empty
+        return b""
+
+
+def _through_link(link: Path, target: str) -> Path:
+    with contextlib.suppress(OSError):
+        link.symlink_to(target)
+    return link
+
+
+def _unix(address: str) -> None:
+    socket.socket(socket.AF_UNIX).connect("\0" + address)
+
+
+def _fork() -> None:
+    if os.fork() == 0:
+        os._exit(0)
+
+
+def _none_there() -> None:
+    raise ProcessLookupError
+
+
+def _call(function: str, *arguments: object) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if getattr(libc, function)(*arguments) < 0:
+        raise OSError(ctypes.get_errno(), function)
+
+
+def main() -> None:
+    order = json.loads(sys.argv[1])
+    policy = Policy.from_json(order["policy"])
+    confine(policy)
+    print(json.dumps({"escapes": escapes(order["planted"], policy)}), flush=True)
+    with contextlib.suppress(OSError):  # last, as nothing comes after it if it works
+        os.execv("/bin/echo", ["echo", json.dumps({"escapes": ["run a program"]})])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""The life of a process that runs workspace code: confined first, then allowed to import it. May not: return.
+
+It has an empty folder to write in, its workspace to read, a wire to its harness, and nothing else: no training file, no
+judged text, no ledger, no network, no environment. What it says is heard as claims.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+from foundry.core import code
+from foundry.judge.sandbox import Policy, confine
+from foundry.runs.line import Line
+from foundry.runs.linux import die_with_parent
+from foundry.runs.supply import Block
+from foundry.runs.wire import Wire
+from foundry.runs.worker import outcome
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to do inside. target: "module:function", called with (payload, line, what gives a batch)."""
+
+    target: str
+    payload: dict[str, Any]
+    policy: Policy
+    confined: bool
+
+
+def serve(order: Order, end: socket.socket, block: Block | None, parent: int) -> NoReturn:
+    """From just after the fork. Never returns, never raises."""
+    try:
+        die_with_parent(parent)  # before the confinement, which makes it irrevocable
+        gc.freeze()  # what the harness left behind is never collected here
+        _keep_only({1, 2, end.fileno(), *(block.trainers_files() if block else ())})
+        if order.confined:
+            confine(order.policy)
+        else:
+            os.environ.clear()
+            os.environ.update(order.policy.env)
+        code.admit()
+        wire = Wire(end)
+        line = Line(wire)
+        signal.signal(signal.SIGTERM, lambda number, frame: line.stop())
+        asked = partial(block.asked, wire.send) if block else None
+        wire.send(outcome(order.target, order.payload, line, asked))
+    finally:
+        os._exit(0)
+
+
+def train(payload: dict[str, Any], line: Line, asked: Callable[[int], Any]) -> dict[str, Any]:
+    """`train.worker.main` on batches that are handed over, step → ids [B, T + 1]."""
+    from foundry.train import worker
+
+    return worker.main(payload, line, supply=asked)
+
+
+def measure(payload: dict[str, Any], line: Line, asked: None) -> dict[str, Any]:
+    """{"flops_per_token", "parameters"} of the model in payload {model, vocab_size}, as torch counts them."""
+    from foundry.core.section import validate
+    from foundry.model import ModelConfig
+    from foundry.runs.measure import measured
+
+    return measured(validate(ModelConfig, payload["model"], "model"), payload["vocab_size"])
+
+
+def _keep_only(handles: set[int]) -> None:
+    """Close every file but `handles`; stdin leads nowhere."""
+    nowhere = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nowhere, 0)
+    below = 1
+    for handle in sorted(handles):
+        os.closerange(below, handle)
+        below = handle + 1
+    os.closerange(below, os.sysconf("SC_OPEN_MAX"))
+
+
+def policy_for(folder: Path, workspace: Path, memory_bytes: int, env: dict[str, str]) -> Policy:
+    """What such a process may reach: `folder` to write in, `workspace` to read."""
+    return Policy(
+        read=(workspace,),
+        write=folder,
+        env=env,
+        memory_bytes=memory_bytes,
+        file_bytes=min(memory_bytes, 1 << 32) or 1 << 32,
+    )

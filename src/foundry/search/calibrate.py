@@ -1,0 +1,117 @@
+"""`--match seconds`: how long a step of each arm takes on this machine, measured once, and the budgets that follow.
+
+The arms are rehearsed A B B A, one job at a time, and timed by this process's clock, which no contestant's code can
+reach. What comes out is a budget in tokens, fixed in the ledger before the first run: runs keep an identity that holds
+on any machine, and a question that is asked again, or goes on after a crash, gets the same budgets. May not: see a
+score.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import shutil
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from foundry.core import places
+from foundry.core.errors import RequestError, WorkError
+from foundry.core.fingerprint import fingerprint
+from foundry.judge import clock
+from foundry.judge.clock import Timing
+from foundry.runs.pool import Ended, Pool, Progress, Task
+from foundry.search.match import Arm
+
+if TYPE_CHECKING:
+    from foundry.search.lab import Lab
+
+WINDOW_SECONDS = 2.0  # timed of each block, after its warm-up
+TRIES = 5
+FAILED = "match.rehearsal_failed"
+
+
+def in_seconds(lab: Lab, baseline: Arm, candidate: Arm) -> Arm:
+    """The candidate's arm with as many tokens as it trains on in the time of the baseline's run.
+
+    `candidate` has as many tokens as the baseline. Raises WorkError when a rehearsal fails or the machine is never
+    quiet, RequestError when not one step fits.
+    """
+    key = fingerprint(["calibration", *_identity(lab, baseline), *_identity(lab, candidate), _machine(lab)])
+    known = lab.ledger.verdicts.fix_plan(key, 0, lambda: _measure(lab, baseline, candidate))
+    timing = Timing(**known["timing"])
+    steps = timing.steps_for(baseline.steps)
+    if steps < 1:
+        raise RequestError(
+            "match.too_small",
+            "budget.tokens",
+            f"the baseline's run is over before '{candidate.name}' has made one step",
+            hint="raise the baseline's budget",
+        )
+    run_seconds = [baseline.steps * timing.baseline_step_seconds, steps * timing.candidate_step_seconds]
+    tokens = steps * candidate.recipe.step_tokens
+    return replace(candidate, tokens=tokens, calibration={**known, "id": key, "run_seconds": run_seconds})
+
+
+def _measure(lab: Lab, baseline: Arm, candidate: Arm) -> dict[str, Any]:
+    """The first measurement that holds still, and the drift of those that were void before it."""
+    voided: list[float] = []
+    with Pool(1) as pool:
+        for _ in range(TRIES):
+            lab.say(f"timing {baseline.name} and {candidate.name}, one at a time")
+            timing = clock.read([_block(lab, pool, (baseline, candidate)[side]) for side in clock.ORDER])
+            if timing.steady:
+                return {"timing": timing.to_json(), "voided_drifts": voided, "on": _machine(lab)}
+            lab.say(f"void: step times of one arm disagree by {timing.drift:.0%}, another load is on this machine")
+            voided.append(timing.drift)
+    raise WorkError(
+        "match.unsteady",
+        "--match seconds",
+        f"step times disagreed by {min(voided):.0%} or more in {TRIES} measurements, {clock.LARGEST_DRIFT:.0%} at most",
+        hint="stop what else runs on this machine, lengthen the runs, or use --match flops",
+    )
+
+
+def _block(lab: Lab, pool: Pool, arm: Arm) -> float:
+    """Seconds a step of one rehearsal, by this process's clock. Raises WorkError when it fails."""
+    folder = places.runs().absolute() / f"timing-{os.getpid()}"
+    try:
+        run = lab.engine.train_payload(lab.spec(arm, seed=0), lab.data(arm.recipe), folder)
+        payload = {"run": run, "window_seconds": WINDOW_SECONDS}
+        limits = lab.settings.limits
+        pool.submit(
+            Task(arm.name, "foundry.train.timing:main", payload, folder / "log.txt", wall_seconds=limits.wall_seconds)
+        )
+        return _timed(pool, arm)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _timed(pool: Pool, arm: Arm) -> float:
+    seconds, steps, since = 0.0, 0, math.nan
+    while True:
+        for event in pool.poll():
+            now = time.monotonic()
+            if isinstance(event, Progress) and event.facts.get("window") == "begin":
+                since = now
+            elif isinstance(event, Progress) and event.facts.get("window") == "end":
+                seconds, steps = seconds + now - since, steps + event.facts["steps"]
+            elif isinstance(event, Ended):
+                if event.reason is None and steps > 0 and seconds > 0.0:
+                    return seconds / steps
+                detail = f"{event.reason or 'crash'}: {event.detail or 'no step was timed'}"
+                raise WorkError(FAILED, arm.name, f"its rehearsal failed, {detail}", hint="train it alone to see why")
+
+
+def _identity(lab: Lab, arm: Arm) -> list[Any]:
+    return [arm.recipe.fingerprint, arm.tokens, lab.data(arm.recipe).hash]
+
+
+def _machine(lab: Lab) -> dict[str, Any]:
+    """What step times depend on besides the recipe."""
+    import torch
+
+    accelerated = lab.device.startswith("cuda")
+    name = torch.cuda.get_device_name(lab.device) if accelerated else platform.processor() or platform.machine()
+    return {"device": lab.device, "hardware": name, "threads": lab.engine.threads, "torch": torch.__version__}

@@ -1,0 +1,162 @@
+"""Fair means a declared currency: how budgets are matched, and what a timing on this machine fixes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foundry.core.errors import RequestError, WorkError
+from foundry.judge import clock
+from foundry.mutate import mutate
+from foundry.recipe import Recipe
+from foundry.search import calibrate
+from foundry.search.compare import compare
+from foundry.search.lab import Lab
+from foundry.search.match import Arm, caveat
+from foundry.search.sweep import SweepPlan, sweep
+from foundry.search.trial import Rules
+from tests.home import small_lab, write_tiny
+
+BASELINE = Path("experiments/baseline.yaml")
+
+
+class Machine:
+    """In place of rehearsals: arms take the step times given, one of them disturbed now and then."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, slower: float = 2.0, disturbed: int = 0) -> None:
+        self.slower, self.disturbed = slower, disturbed
+        self.timed: list[str] = []
+        monkeypatch.setattr(calibrate, "_block", self)
+
+    def __call__(self, lab: Lab, pool: Any, arm: Arm) -> float:
+        self.timed.append(arm.name)
+        load = 1.5 if len(self.timed) % 4 == 0 and len(self.timed) <= 4 * self.disturbed else 1.0
+        is_baseline = arm.recipe.fingerprint == Recipe.load(BASELINE).fingerprint
+        return load * 0.001 * (1.0 if is_baseline else self.slower)
+
+
+def arms(lab: Lab, mutation: str, match: str | None) -> tuple[Arm, Arm]:
+    baseline = lab.arm_of(Recipe.load(BASELINE))
+    return baseline, lab.candidate_arm(baseline, mutate(baseline.recipe, mutation)[0], match, mutation)[0]
+
+
+def test_flops_are_the_currency_when_structure_differs_and_tokens_when_not(home: Path) -> None:
+    with small_lab() as lab:
+        baseline = lab.arm_of(Recipe.load(BASELINE))
+        for mutation, currency in (("lr:1e-3", "tokens"), ("set:model.layers=2", "flops")):
+            assert lab.candidate_arm(baseline, mutate(baseline.recipe, mutation)[0], None)[1] == currency
+        _, deeper = arms(lab, "set:model.layers=2", "flops")
+        assert baseline.flops - deeper.recipe.step_tokens * deeper.flops_per_token < deeper.flops <= baseline.flops
+        with pytest.raises(RequestError, match=r"match\.unknown"):
+            arms(lab, "lr:1e-3", "dollars")
+
+
+def test_in_seconds_a_candidate_of_twice_the_step_time_gets_half_the_steps(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(monkeypatch, slower=2.0)
+    with small_lab() as lab:
+        baseline, candidate = arms(lab, "norm:rmsnorm", "seconds")
+    assert machine.timed == ["baseline", "norm:rmsnorm", "norm:rmsnorm", "baseline"]
+    assert candidate.steps == baseline.steps // 2 and candidate.calibration is not None
+    ours, theirs = candidate.calibration["run_seconds"]
+    assert theirs <= ours
+
+
+def test_a_timing_is_taken_once_and_its_budgets_stay(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Machine(monkeypatch, slower=2.0)
+    with small_lab() as lab:
+        _, first = arms(lab, "norm:rmsnorm", "seconds")
+    later = Machine(monkeypatch, slower=3.0)
+    with small_lab() as lab:
+        _, again = arms(lab, "norm:rmsnorm", "seconds")
+        assert again.tokens == first.tokens and not later.timed
+        _, other = arms(lab, "activation:relu2", "seconds")
+        assert other.tokens < first.tokens and later.timed, "another candidate is timed for itself"
+
+
+def test_a_disturbed_measurement_is_void_and_repeated(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, slower=2.0, disturbed=2)
+    with small_lab() as lab:
+        baseline, candidate = arms(lab, "norm:rmsnorm", "seconds")
+    assert len(machine.timed) == 3 * len(clock.ORDER)
+    assert candidate.calibration is not None and len(candidate.calibration["voided_drifts"]) == 2
+    assert candidate.steps == baseline.steps // 2
+
+
+def test_a_machine_that_is_never_quiet_is_said_so_and_nothing_is_fixed(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Machine(monkeypatch, disturbed=99)
+    with small_lab() as lab:
+        with pytest.raises(WorkError, match=r"match\.unsteady.*stop what else runs"):
+            arms(lab, "norm:rmsnorm", "seconds")
+        Machine(monkeypatch)
+        assert arms(lab, "norm:rmsnorm", "seconds")[1].steps > 0
+
+
+def test_a_candidate_that_cant_make_one_step_in_the_time_is_refused(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Machine(monkeypatch, slower=100.0)
+    with small_lab() as lab, pytest.raises(RequestError, match=r"match\.too_small"):
+        arms(lab, "norm:rmsnorm", "seconds")
+
+
+def test_real_rehearsals_are_timed_and_leave_no_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibrate, "WINDOW_SECONDS", 0.05)
+    monkeypatch.setattr(clock, "LARGEST_DRIFT", float("inf"))  # this machine is nobody's alone
+    with small_lab() as lab:
+        baseline, candidate = arms(lab, "set:model.layers=4", "seconds")
+        assert candidate.calibration is not None
+        timing = candidate.calibration["timing"]
+        assert timing["baseline_step_seconds"] > 0 and timing["candidate_step_seconds"] > 0
+        assert candidate.tokens == clock.Timing(**timing).steps_for(baseline.steps) * 64
+        assert [entry.name for entry in Path("runs").iterdir() if entry.is_dir()] == []
+        assert lab.ledger.runs.find(lab.spec(baseline, 0).id) is None
+
+
+def test_a_candidate_whose_rehearsal_fails_is_a_failed_candidate_of_the_sweep(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(lab: Lab, pool: Any, arm: Arm) -> float:
+        raise WorkError(calibrate.FAILED, arm.name, "its rehearsal failed, oom")
+
+    monkeypatch.setattr(calibrate, "_block", fail)
+    with small_lab() as lab:
+        document = sweep(lab, BASELINE, SweepPlan(("norm:rmsnorm",), seeds=1, match="seconds"), lambda *pair: None)
+    assert [(row["status"], row["reason"]) for row in document["candidates"]] == [("failed", "crash")]
+
+
+def test_a_report_has_all_three_currencies_and_the_timing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Machine(monkeypatch, slower=1.5)
+    other = write_tiny(Path("experiments/other.yaml"), model__layers=2)
+    with small_lab() as lab:
+        document = compare(
+            lab, BASELINE, other, Rules(max_pairs=5), "seconds", None, (1, 2, 3, 4, 5), False, lambda *pair: None
+        )
+    assert document["match"] == "seconds" and document["calibration"]["timing"]["drift"] == 0.0
+    for arm in document["arms"]:
+        assert arm["budget_tokens"] > 0 and arm["budget_flops"] > 0 and arm["run_seconds"] > 0
+    assert document["used"]["tokens"] == pytest.approx(8 / 12)
+    assert document["used"]["flops"] > document["used"]["tokens"]
+
+
+def test_a_verdict_that_may_hang_on_its_currency_says_in_which() -> None:
+    even: dict[str, float | None] = {"tokens": 1.0, "flops": 1.0, "seconds": 1.0}
+    assert caveat("tokens", True, even) == ""
+    slower = {**even, "seconds": 1.8}
+    assert "1.8 × the seconds" in caveat("tokens", True, slower)
+    assert caveat("tokens", False, slower) == "", "it lost with more; with less it would not win"
+    assert "0.5 × the FLOPs" in caveat("tokens", False, {**even, "flops": 0.5})
+    assert caveat("seconds", True, slower) == "", "the declared currency is no other one"
+    assert caveat("tokens", True, {**even, "seconds": None}) == ""
+
+
+def test_what_tuning_cost_is_no_part_of_an_arms_budget(home: Path) -> None:
+    with small_lab() as lab:
+        baseline, candidate = arms(lab, "lr:1e-3", "tokens")
+    assert replace(candidate, spent=replace(candidate.spent, tokens=10)).tokens == baseline.tokens
