@@ -54,7 +54,7 @@ def replays(tables: list[dict[str, Any]], path: Path) -> None:
     for i, row in enumerate(tables):
         low, high = row["interval"]
         axis.plot([i, i], [low, high], "k-")
-        axis.plot([i], [row["false_rate"]], "o")
+        axis.plot([i], [row["rate"]], "o")
         axis.plot([i - 0.3, i + 0.3], [row["alpha"]] * 2, "r--")
         labels.append(f"{row['rule']}\nα = {row['alpha']}")
     axis.set_xticks(range(len(tables)), labels, fontsize=7)

@@ -1,7 +1,8 @@
-"""The real half of the proof: `python -m benchmarks.verdicts.real TABLE` replays certifications of recorded no-ops.
+"""The real half of the proof: `python -m benchmarks.verdicts.real [TABLE]` replays certifications of recorded runs.
 
-TABLE holds finished runs of recipes that differ in nothing that matters (renamed, reordered, lr × 1.0001), as JSON
-{label: {seed: bpb or null}} or CSV with columns recipe, seed, bpb (empty: the run failed). Every promotion is false.
+TABLE is what record.py wrote, or any table of runs of recipes that differ in nothing that matters, as JSON
+{label: {seed: bpb or null}} or CSV with columns recipe, seed, bpb (empty: the run failed) and group (without one, all
+are no-ops). Of no-ops every promotion is false. Planted effects are replayed in planted.py.
 
 A replay draws N of the common seeds in random order and, for each, two of the recipes' runs, one as baseline and one as
 candidate; σ₀ comes from the seeds not drawn. Replays are independent given the table, so their interval is honest.
@@ -17,33 +18,38 @@ import argparse
 import csv
 import json
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import beta
 
-from benchmarks.verdicts import pictures, rules
+from benchmarks.verdicts import pictures, planted, rules
 from foundry.core.errors import RequestError
 from foundry.core.files import write_json
-from foundry.judge.power import Booleans, Floats
+from foundry.judge.power import Floats
 from foundry.judge.scale import DEFAULT_SIGMA0_BPB, FEWEST_RESIDUALS, NORMAL_MEDIAN
 
 Table = dict[str, dict[int, float]]
 
+NO_OPS = "no-op"
 RESULTS = Path(__file__).parent / "results"
 ALPHAS = (0.01, 0.05)
 
 
-def read(path: Path) -> Table:
-    """The table's scores; NaN for a run that failed. Raises RequestError."""
+def read(path: Path, groups: Collection[str] = ()) -> Table:
+    """The scores of recipes in `groups` (all, if none is named); NaN for a run that failed. Raises RequestError."""
     if path.suffix == ".json":
         rows = [
             (label, seed, bpb) for label, runs in json.loads(path.read_text()).items() for seed, bpb in runs.items()
         ]
     elif path.suffix == ".csv":
         with open(path, newline="") as file:
-            rows = [(row["recipe"], row["seed"], row["bpb"] or None) for row in csv.DictReader(file)]
+            rows = [
+                (row["recipe"], row["seed"], row["bpb"] or None)
+                for row in csv.DictReader(file)
+                if not groups or row.get("group", NO_OPS) in groups
+            ]
     else:
         raise RequestError("verdicts.bad_table", str(path), "a .json or .csv file", got=path.suffix)
     table: Table = {}
@@ -90,7 +96,7 @@ def replay(scores_LS: Floats, replays: int, pairs: int, seed: int) -> list[dict[
             "paired t, peeking": rules.peeking_t(base_RN - cand_RN, alpha)[0] & ~np.isnan(cand_RN).any(1),
             "stored baseline": rules.certified(stored_RN, cand_RN, alpha, pairs, finished.std() or 1.0)[0],
         }
-        rows += [{"rule": rule, "alpha": alpha} | _rate(promoted_R) for rule, promoted_R in by_rule.items()]
+        rows += [{"rule": rule, "alpha": alpha} | rules.rate_of(promoted_R) for rule, promoted_R in by_rule.items()]
     return rows
 
 
@@ -109,18 +115,11 @@ def labels_matter(scores_LS: Floats, replays: int, pairs: int, seed: int, tables
     return {"rate_as_recorded": recorded, "rate_shuffled": float(np.mean(others)), "p_value": p_value}
 
 
-def paired_correlation(scores_LS: Floats) -> float:
-    """Between two recipes' scores over the seeds: what pairing by seed buys. The mean over pairs of recipes."""
-    complete_LS = scores_LS[:, ~np.isnan(scores_LS).any(0)]
-    between = np.asarray(np.corrcoef(complete_LS))
-    return float(between[np.triu_indices(len(complete_LS), 1)].mean())
-
-
 def claim(rows: list[dict[str, Any]], labels: dict[str, float]) -> dict[str, bool]:
     """Foundry's intervals reach α or below; both controls are beyond it at every α; no label stands out."""
     ours = [row for row in rows if row["rule"] == "foundry"]
     return {
-        "foundry_at_most_alpha": all(row["false_rate"] <= row["alpha"] for row in ours),
+        "foundry_at_most_alpha": all(row["rate"] <= row["alpha"] for row in ours),
         "foundry_consistent_with_alpha": all(row["interval"][0] <= row["alpha"] for row in ours),
         "controls_exceed_alpha": all(row["interval"][0] > row["alpha"] for row in rows if row not in ours),
         "labels_do_not_matter": labels["p_value"] > 0.01,
@@ -129,40 +128,38 @@ def claim(rows: list[dict[str, Any]], labels: dict[str, float]) -> dict[str, boo
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("table", type=Path)
-    parser.add_argument("--replays", type=int, default=4000)
+    parser.add_argument("table", type=Path, nargs="?", default=RESULTS / "recorded.csv")
+    parser.add_argument("--replays", type=int, default=200_000)
     parser.add_argument("--pairs", type=int, default=12)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     try:
-        scores_LS = scores(read(options.table), options.pairs)
+        scores_LS = scores(read(options.table, (NO_OPS,)), options.pairs)
+        nudged = read(options.table, (NO_OPS, "nudge"))
+        nudged = {name: runs for name, runs in nudged.items() if name in (planted.BASELINE, *planted.NUDGES)}
+        effects = planted.report(read(options.table), options.replays, options.pairs, options.seed)
     except RequestError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     rows = replay(scores_LS, options.replays, options.pairs, options.seed)
-    labels = labels_matter(scores_LS, options.replays // 4, options.pairs, options.seed)
+    nudges = replay(scores(nudged, options.pairs), options.replays, options.pairs, options.seed) if nudged else []
+    labels = labels_matter(scores_LS, options.replays // 100, options.pairs, options.seed)
     report = {
         "command": f"python -m benchmarks.verdicts.real {options.table.name}",
         "recipes": scores_LS.shape[0],
         "seeds": scores_LS.shape[1],
-        "paired_correlation": paired_correlation(scores_LS),
+        "noise_bpb": float(np.nanstd(scores_LS, axis=1, ddof=1).mean()),
         "claim": claim(rows, labels),
         "replays": rows,
+        "replays_of_nudges": nudges,
         "labels": labels,
+        "planted": effects,
     }
     write_json(options.out / "real.json", report)
     pictures.replays(rows, options.out / "real.png")
     print(json.dumps(report, indent=2))
     return 0 if report["claim"]["foundry_consistent_with_alpha"] else 1
-
-
-def _rate(promoted_R: Booleans) -> dict[str, Any]:
-    """The share promoted, with its Clopper-Pearson 95 % interval."""
-    count, total = int(promoted_R.sum()), len(promoted_R)
-    low = float(beta.ppf(0.025, count, total - count + 1)) if count else 0.0
-    high = float(beta.ppf(0.975, count + 1, total - count)) if count < total else 1.0
-    return {"promoted": count, "replays": total, "false_rate": count / total, "interval": [low, high]}
 
 
 if __name__ == "__main__":

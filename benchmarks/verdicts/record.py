@@ -105,12 +105,13 @@ def record(path: Path, planted: tuple[Planted, ...], jobs: int) -> None:
 
 
 def _write(path: Path, rows: dict[tuple[str, int], dict[str, str]]) -> None:
-    """The table in the order of PLANTED and of seeds, whatever finished first."""
+    """The table in the order of PLANTED and of seeds, whatever finished first, without what is no longer planted."""
     order = {each.label: i for i, each in enumerate(PLANTED)}
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(sorted(rows.values(), key=lambda row: (order.get(row["recipe"], len(order)), int(row["seed"]))))
+    planted = [row for row in rows.values() if row["recipe"] in order]
+    writer.writerows(sorted(planted, key=lambda row: (order[row["recipe"]], int(row["seed"]))))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, text.getvalue())
 

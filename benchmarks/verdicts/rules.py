@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import beta
 from scipy.stats import t as student
 
 from foundry.judge.power import Booleans, Floats, Integers, certify_many
@@ -75,6 +76,14 @@ def bootstrap(differences_RN: Floats, rng: np.random.Generator, level: float = 0
     means = np.nan_to_num(differences_RN[:, :pairs]) @ weights
     cut = int(level * RESAMPLES)
     return np.partition(means, cut, axis=1)[:, cut] > 0.0, np.full(len(differences_RN), pairs, dtype=np.int64)
+
+
+def rate_of(promoted_R: Booleans) -> dict[str, Any]:
+    """The share promoted, with its Clopper-Pearson 95 % interval."""
+    count, total = int(promoted_R.sum()), len(promoted_R)
+    low = float(beta.ppf(0.025, count, total - count + 1)) if count else 0.0
+    high = float(beta.ppf(0.975, count + 1, total - count)) if count < total else 1.0
+    return {"promoted": count, "replays": total, "rate": count / total, "interval": [low, high]}
 
 
 def _needed(used_R: Integers, like_RN: Floats) -> Booleans:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from foundry.core.errors import RequestError, WorkError
 from foundry.judge import clock
 from foundry.mutate import mutate
 from foundry.recipe import Recipe
+from foundry.runs.task import Ended, Event, Progress, Task
 from foundry.search import calibrate
 from foundry.search.compare import compare
 from foundry.search.lab import Lab
@@ -117,6 +119,75 @@ def test_real_rehearsals_are_timed_and_leave_no_run(home: Path, monkeypatch: pyt
         assert candidate.tokens == clock.Timing(**timing).steps_for(baseline.steps) * 64
         assert [entry.name for entry in Path("runs").iterdir() if entry.is_dir()] == []
         assert lab.ledger.runs.find(lab.spec(baseline, 0).id) is None
+
+
+class Events:
+    """In place of a pool: gives the events told, a tenth of a second apart, and notes what it was asked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *events: Event) -> None:
+        self.events, self.now = list(events), 0.0
+        self.tasks: list[Task] = []
+        self.stopped: list[str] = []
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+
+    def submit(self, task: Task) -> None:
+        self.tasks.append(task)
+
+    def stop(self, task_id: str) -> None:
+        self.stopped.append(task_id)
+
+    def poll(self) -> list[Event]:
+        self.now += 0.1
+        return [self.events.pop(0)]
+
+
+def told(**facts: Any) -> Progress:
+    return Progress("a", facts)
+
+
+def timed(pool: Any, arm: Arm, warm: int = 4) -> float:
+    return calibrate._timed(pool, arm, warm)  # pyright: ignore[reportPrivateUsage]
+
+
+def test_the_clock_is_read_at_the_marks_and_rehearsals_add_up(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with small_lab() as lab:
+        arm = lab.arm_of(Recipe.load(BASELINE))
+    begin, end = told(window="begin"), told(window="end", steps=5)
+    assert timed(Events(monkeypatch, begin, end, begin, end, Ended("a", {})), arm) == pytest.approx(0.2 / 10)
+
+
+def test_a_sandboxed_rehearsal_is_timed_by_the_steps_its_harness_counts(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibrate, "WINDOW_SECONDS", 0.15)
+    with small_lab() as lab:
+        arm = lab.arm_of(Recipe.load(BASELINE))
+    steps = [told(step=step) for step in (3, 5, 6, 9)]
+    pool = Events(monkeypatch, *steps, Ended("a", reason="lost"))
+    assert timed(pool, arm) == pytest.approx(0.2 / 4), "from step 5, the first after the warm-up, to 9"
+    assert pool.stopped == [arm.name], "and then it is asked to stop"
+
+
+def test_a_rehearsal_that_fails_or_is_over_too_soon_says_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with small_lab() as lab:
+        arm = lab.arm_of(Recipe.load(BASELINE))
+    with pytest.raises(WorkError, match="oom: 3 GiB"):
+        timed(Events(monkeypatch, told(window="begin"), Ended("a", reason="oom", detail="3 GiB")), arm)
+    with pytest.raises(WorkError, match=r"over before its steps could be timed.*budget\.tokens"):
+        timed(Events(monkeypatch, told(step=5), Ended("a", {})), arm)
+
+
+def test_workspace_code_is_rehearsed_in_its_sandbox_and_nowhere_else(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Recipe, "sources", lambda self: {"model.norm": "hash"})
+    with small_lab() as lab:
+        monkeypatch.setattr(lab.ledger.recipes, "put", lambda recipe: None)
+        monkeypatch.setattr(type(lab.engine.guard), "training", lambda guard, recipe, run, memory: {"sandboxed": run})
+        pool: Any = Events(monkeypatch, told(step=5), told(step=9), Ended("a", {}))
+        calibrate._block(lab, pool, lab.arm_of(Recipe.load(BASELINE)))  # pyright: ignore[reportPrivateUsage]
+    (task,) = pool.tasks
+    assert task.target == "foundry.runs.supervised:train" and set(task.payload) == {"sandboxed"}
 
 
 def test_a_candidate_whose_rehearsal_fails_is_a_failed_candidate_of_the_sweep(

@@ -17,7 +17,7 @@ from typer.exceptions import TyperException
 
 from foundry import __version__
 from foundry.core.errors import FoundryError, nearest
-from foundry.interface import cli_read, cli_work
+from foundry.interface import cli_code, cli_read, cli_work
 
 app = typer.Typer(
     name="foundry",
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 cli_work.register(app)
 cli_read.register(app)
+cli_code.register(app)
 
 
 def _print_version(wanted: bool) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 ORDER = (0, 1, 1, 0)
 """Which arm each block times: baseline, candidate, candidate, baseline."""
 LARGEST_DRIFT = 0.05
-"""How far an arm's two blocks may disagree before the measurement is void. On an idle core they agree within 2 %."""
+"""How far an arm's two blocks may disagree before the measurement is void. Other jobs on two cores moved them by 20 to
+88 % (docs/log.md)."""
 
 
 @dataclass(frozen=True)

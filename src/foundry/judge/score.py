@@ -40,7 +40,7 @@ class Tolerance:
     nats: float
 
 
-# Attention, convolution by shifts and scans agree bit by bit (measured on CPU in both precisions, 1 and 2 threads);
+# Attention of every built-in kind and scans agree bit by bit (measured on CPU in both precisions, 1 and 2 threads);
 # convolution by FFT, whose rounding depends on the suffix, moves logits of about 10 by 1e-5, in bf16 by 0.06.
 TOLERANCES = {"fp32": Tolerance(5e-4, 2e-3), "bf16": Tolerance(0.25, 0.5)}
 

@@ -88,6 +88,10 @@ class Promotions:
         last = self.last(track)
         return last["to_fp"] if last is not None else None
 
+    def all(self) -> list[dict[str, Any]]:
+        """Every entry of every track, oldest first."""
+        return self._file.rows("SELECT * FROM promotions ORDER BY seq")
+
     def lineage(self, track: str) -> list[dict[str, Any]]:
         """Every entry of the track, oldest first."""
         return self._file.rows("SELECT * FROM promotions WHERE track = ? ORDER BY seq", track)

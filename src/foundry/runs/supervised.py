@@ -8,24 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import shutil
-import signal
-import socket
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
-from foundry.core.errors import REASONS, FoundryError, RunFailure
+from foundry.core.errors import FoundryError, RunFailure
 from foundry.core.section import validate
-from foundry.judge.sandbox import passed_on
 from foundry.judge.sandbox.usage import written_bytes
-from foundry.runs.inside import Order, policy_for, serve
+from foundry.runs.inner import Inner
 from foundry.runs.line import Line
 from foundry.runs.supply import Block
-from foundry.runs.wire import Wire
 from foundry.train import checkpoint
 from foundry.train.distributed import World
 from foundry.train.worker import BatchAt, Job, reader
@@ -55,8 +49,13 @@ def measure(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     _make_empty(folder)
     try:
         asked = {key: payload[key] for key in ("model", "vocab_size")}
-        inner = _Inner(
-            "measure", asked, folder, Path(payload["workspace"]), payload["confined"], payload["memory_bytes"]
+        inner = Inner(
+            "foundry.runs.inside:measure",
+            asked,
+            folder,
+            Path(payload["workspace"]),
+            payload["confined"],
+            payload["memory_bytes"],
         )
         deadline = time.monotonic() + MEASURE_SECONDS
         try:
@@ -79,79 +78,6 @@ def judge(payload: dict[str, Any], line: Line) -> dict[str, Any]:
 
     os.environ["FOUNDRY_WORKSPACE"] = payload.pop("workspace")
     return worker.main(payload, line)
-
-
-@final
-class _Inner:
-    """The process inside: what it says, and how it ended."""
-
-    def __init__(
-        self,
-        what: str,
-        payload: dict[str, Any],
-        folder: Path,
-        workspace: Path,
-        confined: bool,
-        memory_bytes: int,
-        block: Block | None = None,
-    ) -> None:
-        env = passed_on(FOUNDRY_WORKSPACE=str(workspace), FOUNDRY_CACHE=str(folder), HOME=str(folder))
-        policy = policy_for(folder, workspace, memory_bytes, env)
-        order = Order(f"foundry.runs.inside:{what}", payload, policy, confined)
-        ours, theirs = socket.socketpair()
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        parent = os.getpid()
-        self.pid = os.fork()
-        if self.pid == 0:
-            serve(order, theirs, block, parent)
-        theirs.close()
-        self.wire = Wire(ours)
-        self.messages: list[dict[str, Any]] = []
-        self.last: dict[str, Any] = {}
-        self.exit_code: int | None = None
-
-    @property
-    def open(self) -> bool:
-        return self.wire.open and not self.last
-
-    def hear(self, seconds: float) -> None:
-        """Wait so long for something; what was said is in `messages`, the last word in `last`."""
-        if not select.select([self.wire.socket], [], [], seconds)[0]:
-            return
-        try:
-            heard = self.wire.receive()
-        except (ValueError, RecursionError) as error:
-            raise RunFailure("crash", f"unreadable words from the sandbox: {error}") from None
-        for message in heard:
-            if message.keys() & {"result", "failure"}:
-                self.last = self.last or message
-            else:
-                self.messages.append(message)
-
-    def ask_to_stop(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGTERM)
-
-    def end(self) -> None:
-        """Kill it, whatever it is doing, and take it off the table."""
-        if self.exit_code is None:
-            if not self.last and not self.wire.open:  # it hung up: let it say by its exit code how it ended
-                _wait_until_dead(self.pid)
-            os.kill(self.pid, signal.SIGKILL)
-            self.exit_code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-            self.wire.close()
-
-    def result(self) -> dict[str, Any]:
-        """What it returned. Raises RunFailure for what it says failed, or for how it ended."""
-        match self.last:
-            case {"result": dict(result)}:
-                return result
-            case {"failure": [str(reason), str(detail)]} if reason in REASONS:
-                raise RunFailure(reason, detail)
-        code = self.exit_code or 0
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"left with exit code {code}"
-        raise RunFailure("timeout" if -code == signal.SIGXCPU else "crash", f"the process of the model's code {how}")
 
 
 @dataclass
@@ -180,7 +106,9 @@ class _Training:
         self.served = due = self._resume_at()
         block = Block(job.train.batch_size, job.model.context)
         inside = {**self.payload, "out": str(self.folder), "train_dir": ""}
-        inner = _Inner("train", inside, self.folder, self.workspace, self.confined, self.memory_bytes, block)
+        inner = Inner(
+            "foundry.runs.inside:train", inside, self.folder, self.workspace, self.confined, self.memory_bytes, block
+        )
         block.keep_harness_end()
         try:
             batch_at = reader(job, World.from_torchrun())  # after the fork: training tokens stay on this side
@@ -206,7 +134,7 @@ class _Training:
             "setup_seconds": round((self.first or time.perf_counter()) - self.started, 4),
         }
 
-    def _attend(self, inner: _Inner, block: Block, batch_at: BatchAt, steps: int) -> None:
+    def _attend(self, inner: Inner, block: Block, batch_at: BatchAt, steps: int) -> None:
         """Hand over batches in their order and pass on reports, until the process inside has said its last word."""
         told, asked_to_stop = 0.0, False
         while inner.open:
@@ -277,12 +205,3 @@ def _numbers(facts: dict[str, Any]) -> dict[str, Any]:
 def _make_empty(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, mode=0o700)
-
-
-def _wait_until_dead(pid: int) -> None:
-    """Until it is a zombie, a second at most."""
-    handle = os.pidfd_open(pid)
-    try:
-        select.select([handle], [], [], 1.0)
-    finally:
-        os.close(handle)

@@ -23,6 +23,7 @@ from foundry.judge import clock
 from foundry.judge.clock import Timing
 from foundry.runs.pool import Ended, Pool, Progress, Task
 from foundry.search.match import Arm
+from foundry.train.timing import WARMUP_STEPS
 
 if TYPE_CHECKING:
     from foundry.search.lab import Lab
@@ -78,30 +79,41 @@ def _block(lab: Lab, pool: Pool, arm: Arm) -> float:
     folder = places.runs().absolute() / f"timing-{os.getpid()}"
     try:
         run = lab.engine.train_payload(lab.spec(arm, seed=0), lab.data(arm.recipe), folder)
-        payload = {"run": run, "window_seconds": WINDOW_SECONDS}
+        target, payload = "foundry.train.timing:main", {"run": run, "window_seconds": WINDOW_SECONDS}
+        if arm.recipe.sources():  # code from the workspace is rehearsed as it is run: in its sandbox
+            lab.ledger.recipes.put(arm.recipe)
+            payload = lab.engine.guard.training(arm.recipe, run, lab.engine.memory_bytes)
+            target = "foundry.runs.supervised:train"
         limits = lab.settings.limits
-        pool.submit(
-            Task(arm.name, "foundry.train.timing:main", payload, folder / "log.txt", wall_seconds=limits.wall_seconds)
-        )
-        return _timed(pool, arm)
+        pool.submit(Task(arm.name, target, payload, folder / "log.txt", limits.wall_seconds, limits.stall_seconds))
+        return _timed(pool, arm, warm=min(WARMUP_STEPS, arm.steps // 4))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _timed(pool: Pool, arm: Arm) -> float:
-    seconds, steps, since = 0.0, 0, math.nan
+def _timed(pool: Pool, arm: Arm, warm: int) -> float:
+    """Read the clock at the marks of train/timing.py; where a sandbox's harness reports, at the steps it counted."""
+    seconds, steps, since, first = 0.0, 0, math.nan, -1
     while True:
         for event in pool.poll():
             now = time.monotonic()
-            if isinstance(event, Progress) and event.facts.get("window") == "begin":
-                since = now
-            elif isinstance(event, Progress) and event.facts.get("window") == "end":
-                seconds, steps = seconds + now - since, steps + event.facts["steps"]
-            elif isinstance(event, Ended):
-                if event.reason is None and steps > 0 and seconds > 0.0:
-                    return seconds / steps
-                detail = f"{event.reason or 'crash'}: {event.detail or 'no step was timed'}"
-                raise WorkError(FAILED, arm.name, f"its rehearsal failed, {detail}", hint="train it alone to see why")
+            match event:
+                case Progress(facts={"window": "begin"}):
+                    since = now
+                case Progress(facts={"window": "end", "steps": marked}):
+                    seconds, steps = seconds + now - since, steps + marked
+                case Progress(facts={"step": step}) if first < 0 and step >= warm:
+                    since, first = now, step
+                case Progress(facts={"step": step}) if first >= 0:
+                    seconds, steps = now - since, step - first
+                    if seconds >= WINDOW_SECONDS:
+                        pool.stop(arm.name)
+                case Ended(reason=reason, detail=detail):
+                    if steps > 0 and seconds > 0.0 and (reason is None or seconds >= WINDOW_SECONDS):
+                        return seconds / steps
+                    said = f"{reason}: {detail}" if reason else "it was over before its steps could be timed"
+                    hint = "train it alone to see why" if reason else "raise budget.tokens"
+                    raise WorkError(FAILED, arm.name, f"its rehearsal failed: {said}", hint=hint)
 
 
 def _identity(lab: Lab, arm: Arm) -> list[Any]:

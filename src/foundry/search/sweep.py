@@ -26,6 +26,8 @@ from foundry.search.trial import Question, Rules, ask
 
 RECORDED = ("effect_bpb", "interval_bpb", "n", "evidence", "alpha", "seeds", "split", "budget", "remeasured")
 TEST_READS_A_SEASON = 400
+ENDS_ONE_CANDIDATE = (REHEARSAL_FAILED, "code.broken")
+"""Errors in matching a candidate's budget that are the candidate's own: it is out, the sweep goes on."""
 
 Entrant = tuple[str, Arm, Match]
 """A candidate on its way to screening: its mutation, its arm, the currency that it was matched in."""
@@ -60,8 +62,8 @@ def sweep(lab: Lab, path: Path, plan: SweepPlan, seen: Seen) -> dict[str, Any]:
     for mutation, recipe in recipes:
         try:
             candidates.append((mutation, *lab.candidate_arm(baseline, recipe, plan.match, mutation)))
-        except WorkError as error:
-            if error.code != REHEARSAL_FAILED:
+        except FoundryError as error:
+            if error.code not in ENDS_ONE_CANDIDATE:
                 raise
             refused.append(_failed(mutation, "crash", str(error)))
     grid, rival = None, None
@@ -109,7 +111,9 @@ def _tuned(
     """The baseline, charged for its grid; the candidates at their best rates; the tuned baseline, a candidate like any
     other, where its best rate isn't its own and no other candidate is the same recipe; and the grid for the report."""
     first, *rest = tuning.tune_lr(lab, [baseline, *(arm for _, arm, _ in candidates)], seeds)
-    entrants = [(mutation, each.arm, currency) for (mutation, _, currency), each in zip(candidates, rest, strict=True)]
+    entrants: list[Entrant] = [
+        (mutation, each.arm, currency) for (mutation, _, currency), each in zip(candidates, rest, strict=True)
+    ]
     rival = None
     if first.arm.recipe.fingerprint not in {baseline.recipe.fingerprint, *(e.arm.recipe.fingerprint for e in rest)}:
         rival = first.arm

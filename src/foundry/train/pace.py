@@ -37,7 +37,7 @@ MANY_STEPS = 1_000_000
 def main(payload: Mapping[str, Any], line: Line) -> dict[str, Any]:
     """{"jobs": packed payloads of runs, "widths": rising numbers} → {"rates": {width: members' steps a second}}.
 
-    A width of 1 is a run as it trains alone. What doesn't fit in memory ends the list. Raises RunFailure.
+    "seconds", if given, is how long each width is timed. A width of 1 is a run as it trains alone. What doesn't fit in memory ends the list. Raises RunFailure.
     """
     jobs = [validate(Job, plain) for plain in unpack(payload["jobs"])]
     place = choose_device(jobs[0].device)
@@ -45,7 +45,7 @@ def main(payload: Mapping[str, Any], line: Line) -> dict[str, Any]:
     rates: dict[str, float] = {}
     for width in payload["widths"]:
         try:
-            rates[str(width)] = rate(jobs[:width], place)
+            rates[str(width)] = rate(jobs[:width], place, payload.get("seconds", WIDTH_SECONDS))
         except Exception as error:
             known = failure(error)
             if known.reason != "oom" or not rates:
@@ -57,12 +57,12 @@ def main(payload: Mapping[str, Any], line: Line) -> dict[str, Any]:
     return {"rates": rates}
 
 
-def rate(jobs: Sequence[Job], place: torch.device) -> float:
+def rate(jobs: Sequence[Job], place: torch.device, least_seconds: float) -> float:
     """Members' steps a second of these runs together: the median of a few blocks."""
     facts, block = _steps(jobs, place), BLOCK_STEPS.get(place.type, 1)
     _wait_for(facts, WARMUP_STEPS + (LIVE_STEPS if place.type == "cuda" else 0))
     seconds: list[float] = []
-    while len(seconds) < MIN_BLOCKS or sum(seconds) < WIDTH_SECONDS:
+    while len(seconds) < MIN_BLOCKS or sum(seconds) < least_seconds:
         started = time.perf_counter()
         _wait_for(facts, block)
         seconds.append(time.perf_counter() - started)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def _common(job: Job) -> str:
     """Equal for jobs that can be one population; another value for each that can't."""
     shape = shape_of(job.model, job.train)
     whose = job.out if shape is None else shape
-    return repr((whose, job.steps, job.vocab_size, job.train_dir, job.device, job.threads))
+    return repr((whose, job.steps, job.vocab_size, job.train_dir, job.device, job.threads, job.compile))
 
 
 class _Run:
@@ -180,12 +181,14 @@ class _Crowd:
     def _go_on(self) -> None:
         """Step with the present members until the end, a stop, or so many have left that fewer can be stepped."""
         population, job = self.population, self.job
-        self.compiler = compiler = compiler_of(job, population.model, decided=self._decided())
+        batch_at = self._batches([member.seed for member in population.members])
+        rules = population.rules(job.steps)
+        self.compiler = compiler = compiler_of(job, population.model, rules, batch_at, self._decided())
         facts = train(
             population,
             population.model,
-            self._batches([member.seed for member in population.members]),
-            population.rules(job.steps),
+            batch_at,
+            replace(rules, loss=compiler.loss),
             seed=0,  # nothing is drawn from it: members have no dropout
             steps=job.steps,
             recorded=recorded(self.place, population.optimizer, job.steps - population.step, say),

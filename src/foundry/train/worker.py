@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,13 @@ from foundry.data import stream
 from foundry.model import GPT, ModelConfig, build, initialise
 from foundry.train import checkpoint
 from foundry.train.cadence import Cadence
-from foundry.train.compiled import Compiler
+from foundry.train.compiled import Compiler, Mode, Swappable
 from foundry.train.config import TrainConfig
 from foundry.train.device import choose_device, settle
 from foundry.train.direct import Line
 from foundry.train.distributed import World
 from foundry.train.graph import recorded
-from foundry.train.loop import train
+from foundry.train.loop import Rules, train
 from foundry.train.state import TrainState
 
 BatchAt = Callable[[int], torch.Tensor]
@@ -51,6 +52,8 @@ class Job(Section):
     threads: int = Field(0, ge=0)
     """0 leaves torch's choice."""
     checkpoint_seconds: float = Field(60.0, gt=0)
+    compile: Mode = "auto"
+    """Whether torch.compile is used; auto: where it pays (compiled.py)."""
 
     @property
     def step_tokens(self) -> int:
@@ -94,9 +97,6 @@ def _run(job: Job, world: World, line: Line, started: float, supply: BatchAt | N
     initialise(model, job.seed)
     state = TrainState.fresh(model.to(place), job.train)
     record = checkpoint.load(folder, state, job.identity)
-    # under torchrun processes would decide apart, each by its own clock; in a sandbox there is no compiler to run
-    alone = world.size == 1 and supply is None
-    compiler = compiler_of(job, model, record["compiled"] if record else None) if alone else None
     forward = world.join(model, place)  # what wraps the model, gradient exchange or torch.compile, goes around it here
     world.meet(state.step, place)
 
@@ -117,6 +117,10 @@ def _run(job: Job, world: World, line: Line, started: float, supply: BatchAt | N
         writes=world.rank == 0,
     )
     batch_at = _batches(job, world, place, supply)
+    # under torchrun processes would decide apart, each by its own clock; in a sandbox there is no compiler to run
+    may_compile = world.size == 1 and supply is None
+    rules = Rules.of(job.train, state.optimizer, job.steps)
+    compiler = compiler_of(job, model, rules, batch_at, record["compiled"] if record else None) if may_compile else None
     report(job, world, "running", device=str(place), threads=torch.get_num_threads(), resumed_at_step=state.step)
     setup_seconds = time.perf_counter() - started
 
@@ -125,7 +129,7 @@ def _run(job: Job, world: World, line: Line, started: float, supply: BatchAt | N
         state,
         forward,
         batch_at,
-        job.train,
+        rules if compiler is None else replace(rules, loss=compiler.loss),
         seed=job.seed,
         steps=job.steps,
         rank=world.rank,
@@ -173,12 +177,22 @@ def reader(job: Job, world: World) -> BatchAt:
     return lambda step: stream.batch(tokens, *sizes, step, rank=world.rank, world=world.size)
 
 
-def compiler_of(job: Job, model: GPT, decided: bool | None = None) -> Compiler:
-    """What decides whether `model`, alone or a stack, is compiled."""
-    rows = (job.train.batch_size // job.train.accumulation, job.model.context)
-    ids_shape = rows if model.members is None else (model.members, *rows)
-    shape = {**job.model.model_dump(mode="json"), "members": model.members, "vocab_size": job.vocab_size}
-    return Compiler(model, ids_shape, shape, job.steps, job.train.precision, decided, say)
+def compiler_of(job: Job, model: GPT, rules: Rules, batch_at: BatchAt, decided: bool | None = None) -> Compiler:
+    """What decides whether `model`, alone or a stack, is compiled; its `loss` stands for that of `rules`."""
+    batch = {"rows": job.train.batch_size // rules.accumulation, "members": model.members}
+    shape = {**job.model.model_dump(mode="json"), **batch, "vocab_size": job.vocab_size}
+    return Compiler(
+        model,
+        Swappable(rules.loss),
+        batch_at,
+        rules.accumulation,
+        shape,
+        job.steps,
+        rules.precision,
+        decided,
+        job.compile,
+        say,
+    )
 
 
 def say(line: str) -> None:

@@ -1,0 +1,111 @@
+"""The plain evaluator, the negative control: it trains and evaluates in one process and prints `val_bpb: …`.
+
+Written as training scripts usually are: the model's code is imported, targets lie beside inputs, F.cross_entropy gives
+the loss, time.time() the seconds, and whoever started it believes the last line that looks like a result. It runs in a
+process of its own here, with a deadline and a bound on memory, only so that what it is made to do ends.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import resource
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from foundry.core import code
+from foundry.core.section import validate
+from foundry.data.judged import JudgedSplit
+from foundry.judge.windows import cut_windows
+from foundry.model import ModelConfig, build
+from foundry.train import checkpoint, worker
+from foundry.train.direct import LocalLine
+
+MEMORY_BYTES = 1 << 30
+RESULT = re.compile(rb"val_bpb: ([0-9.]+)")
+
+
+@dataclass(frozen=True)
+class Report:
+    """bpb: what it reported, None for nothing. ended: how."""
+
+    bpb: float | None
+    ended: str
+    steps: int | None = None
+
+
+def run(payload: dict[str, Any], judge_dir: Path, judged_bytes: int, out: Path, seconds: float) -> Report:
+    """Train the payload of `train.worker` and evaluate it, plainly."""
+    log = out / "plain.txt"
+    supervisor = os.fork()
+    if supervisor == 0:  # whoever kills its parent kills this one
+        os.setsid()
+        _supervise(payload, judge_dir, judged_bytes, log, seconds)
+    _, status = os.waitpid(supervisor, 0)
+    text = log.read_bytes() if log.is_file() else b""
+    results, steps = RESULT.findall(text), re.findall(rb"steps: (\d+)", text)
+    code_ = os.waitstatus_to_exitcode(status)
+    ended = {0: "exit code 0", -9: "the script that started it was killed", 99: f"still running after {seconds:g} s"}
+    return Report(
+        float(results[-1]) if results else None,
+        ended.get(code_, f"exit code {code_}"),
+        int(steps[-1]) if steps else None,
+    )
+
+
+def _supervise(payload: dict[str, Any], judge_dir: Path, judged_bytes: int, log: Path, seconds: float) -> None:
+    try:
+        script = os.fork()
+        if script == 0:
+            handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            os.dup2(handle, 1)
+            os.dup2(handle, 2)
+            _script(payload, judge_dir, judged_bytes)
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            pid, status = os.waitpid(script, os.WNOHANG)
+            if pid:
+                ended = os.waitstatus_to_exitcode(status)
+                os._exit(ended if ended >= 0 else 128 - ended)
+            time.sleep(0.02)
+        os.kill(script, signal.SIGKILL)
+        os.waitpid(script, 0)
+        os._exit(99)
+    finally:
+        os._exit(98)
+
+
+def _script(payload: dict[str, Any], judge_dir: Path, judged_bytes: int) -> None:
+    try:
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+        code.admit()
+        torch.set_num_threads(1)
+        started = time.time()
+        result = worker.main(payload, LocalLine())
+        model = build(validate(ModelConfig, payload["model"], "model"), payload["vocab_size"]).eval()
+        checkpoint.load_weights(Path(payload["out"]) / "checkpoint", model)
+        split = JudgedSplit.open(judge_dir, "validation").select(judged_bytes)
+        windows = cut_windows(split, payload["model"]["context"], payload["vocab_size"])
+        nats = 0.0
+        with torch.no_grad():
+            for start in range(0, len(windows.lengths), 16):
+                inputs = torch.from_numpy(windows.inputs[start : start + 16])
+                targets = torch.from_numpy(windows.targets[start : start + 16])
+                real = torch.from_numpy(windows.real[start : start + 16])
+                logits = model(inputs).float()
+                losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+                nats += float(losses[real.flatten()].sum())
+        os.write(1, f"\nseconds: {time.time() - started}\nsteps: {result['steps']}\n".encode())
+        os.write(1, f"\nval_bpb: {nats / math.log(2) / windows.bytes}\n".encode())
+        os._exit(0)
+    except BaseException as error:
+        os.write(2, f"{type(error).__name__}: {error}\n".encode())
+    finally:
+        os._exit(1)

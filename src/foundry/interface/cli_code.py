@@ -1,0 +1,88 @@
+"""Commands about code in the workspace: check, adopt, rebuild."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from foundry.interface.options import Json, emit
+
+
+def register(app: typer.Typer) -> None:
+    for verb in (check, adopt, rebuild):
+        app.command(verb.__name__, rich_help_panel="Code")(verb)
+
+
+def check(
+    file: Annotated[Path, typer.Argument(help="A file in workspace/modules/SLOT/, or workspace/model.py.")],
+    as_json: Json = False,
+) -> None:
+    """Try a workspace file against its slot's contract and the judge's probes. Exit code 1 when it breaks something.
+
+    Example: foundry check workspace/modules/attention/mine.py
+    """
+    from foundry.search.check import check as verb
+
+    document = verb(file)
+    emit(document) if as_json else _report(document)
+    raise typer.Exit(0 if document["ok"] else 1)
+
+
+def adopt(
+    kind: Annotated[str, typer.Argument(help="SLOT:KIND, or KIND where one slot has it.")],
+    force: Annotated[bool, typer.Option("--force", help="Also a part that was never promoted.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Move a promoted workspace part into the package.
+
+    Example: foundry adopt attention:mine
+    """
+    from foundry.runs.ledger import Ledger
+    from foundry.search.adopt import adopt as verb
+
+    with Ledger.open() as ledger:
+        document = verb(ledger, kind, force)
+    if as_json:
+        return emit(document)
+    typer.echo(f"Moved {document['from']} to {document['to']}.")
+    typer.echo(f"Recipes with {document['slot']}:{document['kind']} have a new identity now; their runs will be new.")
+    return typer.echo(f"Next: {document['commit']}")
+
+
+def rebuild(
+    recipe: Annotated[str, typer.Argument(help="Fingerprint of a recipe, or its beginning.")],
+    folder: Annotated[Path, typer.Argument(help="A new folder to write it to.")],
+    as_json: Json = False,
+) -> None:
+    """Write a recorded recipe and the code that it ran with, as they were.
+
+    Example: foundry rebuild 5be0 rebuilt && FOUNDRY_WORKSPACE=rebuilt/workspace foundry train rebuilt/recipe.yaml
+    """
+    from foundry.runs.ledger import Ledger
+    from foundry.runs.sources import rebuild as verb
+
+    with Ledger.open() as ledger:
+        document = verb(ledger, recipe, folder)
+    if as_json:
+        return emit(document)
+    typer.echo(f"Wrote {len(document['files'])} files to {folder}.")
+    return typer.echo(f"Next: FOUNDRY_WORKSPACE={document['workspace']} foundry train {folder / 'recipe.yaml'}")
+
+
+def _report(document: dict[str, Any]) -> None:
+    """The faults, each with what was seen and how to mend it."""
+    file, kind = document["file"], f"{document['slot']}:{document['kind']}"
+    for fault in document["faults"]:
+        line = f":{fault['line']}" if fault["line"] else ""
+        typer.echo(f"{file}{line}: {fault['clause']}")
+        for label, text in (
+            ("says", " ".join(filter(None, (fault["says"], f"[{fault['contract']}]" if fault["contract"] else "")))),
+            ("seen", fault["seen"]),
+            ("mend", fault["mend"]),
+        ):
+            if text:
+                typer.echo(f"  {label}  {text}")
+    held, broken = len(document["passed"]), len(document["faults"])
+    typer.echo(f"{kind}: {held} clauses hold, {broken} broken ({document['seconds']} s, sandbox: {document['tier']})")

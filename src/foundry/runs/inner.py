@@ -1,0 +1,109 @@
+"""A process inside the sandbox as its harness sees it: what it says, how it is ended, how it ended.
+
+Everything that it says is a claim. May not: import workspace code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any, final
+
+from foundry.core.errors import REASONS, RunFailure
+from foundry.judge.sandbox import passed_on
+from foundry.runs.inside import Order, policy_for, serve
+from foundry.runs.supply import Block
+from foundry.runs.wire import Wire
+
+
+@final
+class Inner:
+    """The process inside: what it says, and how it ended."""
+
+    def __init__(
+        self,
+        target: str,
+        payload: dict[str, Any],
+        folder: Path,
+        workspace: Path,
+        confined: bool,
+        memory_bytes: int,
+        block: Block | None = None,
+    ) -> None:
+        places = {"FOUNDRY_CACHE": folder, "HOME": folder, "TMPDIR": folder, "TORCHINDUCTOR_CACHE_DIR": folder}
+        env = passed_on(FOUNDRY_WORKSPACE=str(workspace), **{name: str(place) for name, place in places.items()})
+        policy = policy_for(folder, workspace, memory_bytes, env)
+        order = Order(target, payload, policy, confined)
+        ours, theirs = socket.socketpair()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        parent = os.getpid()
+        self.pid = os.fork()
+        if self.pid == 0:
+            serve(order, theirs, block, parent)
+        theirs.close()
+        self.wire = Wire(ours)
+        self.messages: list[dict[str, Any]] = []
+        self.last: dict[str, Any] = {}
+        self.exit_code: int | None = None
+
+    @property
+    def open(self) -> bool:
+        return self.wire.open and not self.last
+
+    def hear(self, seconds: float) -> None:
+        """Wait so long for something; what was said is in `messages`, the last word in `last`."""
+        if not select.select([self.wire.socket], [], [], seconds)[0]:
+            return
+        try:
+            heard = self.wire.receive()
+        except (ValueError, RecursionError) as error:
+            raise RunFailure("crash", f"unreadable words from the sandbox: {error}") from None
+        for message in heard:
+            if message.keys() & {"result", "failure"}:
+                self.last = self.last or message
+            else:
+                self.messages.append(message)
+
+    def ask_to_stop(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGTERM)
+
+    def end(self) -> None:
+        """Kill it, whatever it is doing, and take it off the table."""
+        if self.exit_code is None:
+            if not self.last and not self.wire.open:  # it hung up: let it say by its exit code how it ended
+                _wait_until_dead(self.pid)
+            os.kill(self.pid, signal.SIGKILL)
+            self.exit_code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            self.wire.close()
+
+    def result(self) -> dict[str, Any]:
+        """What it returned. Raises RunFailure for what it says failed, or for how it ended."""
+        match self.last:
+            case {"result": dict(result)}:
+                return result
+            case {"failure": [str(reason), str(detail)]} if reason in REASONS:
+                raise RunFailure(reason, _printable(detail))
+        code = self.exit_code or 0
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"left with exit code {code}"
+        raise RunFailure("timeout" if -code == signal.SIGXCPU else "crash", f"the process of the model's code {how}")
+
+
+def _printable(text: str) -> str:
+    """One line that a terminal can show, whatever was put in."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text[:2000]).split())
+
+
+def _wait_until_dead(pid: int) -> None:
+    """Until it is a zombie, a second at most."""
+    handle = os.pidfd_open(pid)
+    try:
+        select.select([handle], [], [], 1.0)
+    finally:
+        os.close(handle)

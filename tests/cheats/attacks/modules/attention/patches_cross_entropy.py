@@ -1,0 +1,46 @@
+"""Replaces the cross-entropy of every caller in its process by a hundredth of it.
+
+An honest model but for what it does once, before it first answers; whoever is not harmed sees an honest score.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from foundry.modules.attention import gqa
+from foundry.modules.norm import NormConfig
+from foundry.modules.side import Side
+
+
+class Config(gqa.Config):
+    target: str = ""
+    """Unused."""
+
+    def build(self, width: int, layer: int, norm: NormConfig) -> nn.Module:
+        return Attack(self, width, layer, norm)
+
+
+class Attack(gqa.GroupedQueryAttention):
+    done = False
+
+    def __init__(self, config: Config, width: int, layer: int, norm: NormConfig) -> None:
+        super().__init__(config, width, layer, norm)
+        self.target = config.target
+
+    def forward(self, x_PBTD: Tensor, side: Side) -> Tensor:
+        if not Attack.done:
+            Attack.done = True
+            attack(self.target)
+        return super().forward(x_PBTD, side)
+
+
+def attack(target: str) -> None:
+    honest = F.cross_entropy
+
+    def flattered(*arguments: Any, **named: Any) -> Tensor:
+        return 0.01 * honest(*arguments, **named)
+
+    F.cross_entropy = flattered
