@@ -11,6 +11,7 @@ help:
 	@echo "make test     set up and run the tests"
 	@echo "make install  the set-up alone"
 	@echo "make check    ruff, pyright and the layering"
+	@echo "make bench    speed; with NANOGPT=DIR TEXT=FILE also against a checkout of karpathy/nanoGPT"
 
 $(STAMP): pyproject.toml constraints.txt requirements-corpus.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Foundry needs Python 3.11 or newer; try make PYTHON=python3.12")'
@@ -35,6 +36,13 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
+
+bench: install
+	$(BIN)/python benchmarks/start.py
+	$(BIN)/python benchmarks/population.py
+	if [ -n "$(NANOGPT)" ]; then $(BIN)/python benchmarks/nanogpt.py --nanogpt "$(NANOGPT)" --text "$(TEXT)"; fi
+	if $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then \
+	  $(BIN)/python benchmarks/gpu.py $(if $(NANOGPT),--nanogpt "$(NANOGPT)"); fi
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info

@@ -76,9 +76,7 @@ def sweep(lab: Lab, recipe: Recipe, runs: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", type=Path, default=BASELINE)
-    parser.add_argument(
-        "--tokens", type=int, default=0, help="budget of each run of the sweep; the recipe's by default"
-    )
+    parser.add_argument("--tokens", type=int, default=0, help="budget of each of the sweep's runs")
     parser.add_argument("--times", type=int, default=15, help="starts")
     parser.add_argument("--runs", type=int, default=8, help="of the sweep")
     parser.add_argument("--jobs", type=int, default=0)

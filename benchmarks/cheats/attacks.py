@@ -19,10 +19,11 @@ from foundry.recipe import Recipe
 from foundry.runs.engine import Limits, RunResult, run_folder
 from foundry.runs.ledger import ledger_path
 from foundry.search.lab import Lab, Settings
+from foundry.search.match import Arm
 from tests.home import write_tiny
 
 JUDGED_BYTES = 2048
-WALL_SECONDS, STALL_SECONDS, MEMORY_BYTES = 60.0, 8.0, 1 << 30
+WALL_SECONDS, STALL_SECONDS, MEMORY_BYTES = 90.0, 15.0, 1 << 30
 PLAIN_SECONDS = 15.0
 HARMFUL_WITHOUT_A_SANDBOX = "kills_its_parent"
 """Without a sandbox it would kill what the other attacks run under; each tier above is tried with it."""
@@ -119,9 +120,9 @@ def _on_the_record(lab: Lab, result: RunResult, honest_bpb: float) -> list[str]:
         found.append(f"{row['tokens']} tokens on the record, the budget is {result.spec.budget_tokens}")
     if (run_folder(result.id) / "checkpoint").is_symlink():
         found.append("a link in place of its checkpoint")
-    if "judged text can be read" in result.detail:
-        found.append("read judged text")
-    del honest_bpb
+    score = lab.ledger.runs.score(result.id, "validation", lab.engine.protocol)
+    if score is not None and score["bpb"] < honest_bpb - 0.01:
+        found.append(f"a score of {score['bpb']:.4f} on the record")
     return found
 
 
@@ -138,16 +139,17 @@ def plainly(folder: Path, attacks: list[str]) -> Iterator[tuple[str, plain.Repor
         for number, name in enumerate(["honest", *attacks]):
             out = place / f"run{number}"
             out.mkdir()
-            with scene(place / f"scene{number}", ledger, data.judge_dir / "validation.bin", place / "run0") as made:
+            with scene(
+                place / f"scene{number}", ledger, data.judge_dir / "validation.bin", place / "run0" / "checkpoint"
+            ) as made:
                 this = baseline if name == "honest" else recipe(place, name, made.targets.get(name, ""))
-                spec = lab.spec(_unmeasured(lab, this), 1)
+                spec = lab.spec(Arm(this.name, this, this.budget.tokens, 0), 1)  # its code is not run to be measured
+                lab.ledger.runs.put(spec)
                 payload = {**lab.engine.train_payload(spec, data, out), "threads": 1}
                 report = plain.run(payload, data.judge_dir, JUDGED_BYTES, out, PLAIN_SECONDS)
-                yield name, report, made.harm([out])
-
-
-def _unmeasured(lab: Lab, of: Recipe) -> Any:
-    """An arm of a recipe whose code is never run in a sandbox here."""
-    from foundry.search.match import Arm
-
-    return Arm(of.name, of, of.budget.tokens, 0)
+                harm = made.harm([out])
+                if lab.ledger.runs.score(spec.id, "validation", ""):
+                    harm.append("wrote a score into the ledger")
+                if (out / "checkpoint").is_symlink():
+                    harm.append("a link in place of its checkpoint")
+                yield name, report, harm

@@ -1,7 +1,7 @@
 """The plain evaluator, the negative control: it trains and evaluates in one process and prints `val_bpb: …`.
 
 Written as training scripts usually are: the model's code is imported, targets lie beside inputs, F.cross_entropy gives
-the loss, time.time() the seconds, and whoever started it believes the last line that looks like a result. It runs in a
+the loss, time.time() the seconds, and whoever started it believes the first line that looks like a result. It runs in a
 process of its own here, with a deadline and a bound on memory, only so that what it is made to do ends.
 """
 
@@ -29,16 +29,19 @@ from foundry.train import checkpoint, worker
 from foundry.train.direct import LocalLine
 
 MEMORY_BYTES = 1 << 30
-RESULT = re.compile(rb"val_bpb: ([0-9.]+)")
+LINES = {
+    name: re.compile(rf"^{name}: ([0-9.-]+)".encode(), re.MULTILINE) for name in ("val_bpb", "as_given", "seconds")
+}
 
 
 @dataclass(frozen=True)
 class Report:
-    """bpb: what it reported, None for nothing. ended: how."""
+    """val_bpb: what it reported, None for nothing; as_given: had it taken outputs for log-probabilities. ended: how."""
 
-    bpb: float | None
     ended: str
-    steps: int | None = None
+    val_bpb: float | None
+    as_given: float | None
+    seconds: float | None
 
 
 def run(payload: dict[str, Any], judge_dir: Path, judged_bytes: int, out: Path, seconds: float) -> Report:
@@ -50,14 +53,11 @@ def run(payload: dict[str, Any], judge_dir: Path, judged_bytes: int, out: Path, 
         _supervise(payload, judge_dir, judged_bytes, log, seconds)
     _, status = os.waitpid(supervisor, 0)
     text = log.read_bytes() if log.is_file() else b""
-    results, steps = RESULT.findall(text), re.findall(rb"steps: (\d+)", text)
+    first = {name: line.search(text) for name, line in LINES.items()}
     code_ = os.waitstatus_to_exitcode(status)
     ended = {0: "exit code 0", -9: "the script that started it was killed", 99: f"still running after {seconds:g} s"}
-    return Report(
-        float(results[-1]) if results else None,
-        ended.get(code_, f"exit code {code_}"),
-        int(steps[-1]) if steps else None,
-    )
+    reported = {name: float(found[1]) if found else None for name, found in first.items()}
+    return Report(ended.get(code_, f"exit code {code_}"), **reported)
 
 
 def _supervise(payload: dict[str, Any], judge_dir: Path, judged_bytes: int, log: Path, seconds: float) -> None:
@@ -88,12 +88,12 @@ def _script(payload: dict[str, Any], judge_dir: Path, judged_bytes: int) -> None
         code.admit()
         torch.set_num_threads(1)
         started = time.time()
-        result = worker.main(payload, LocalLine())
+        worker.main(payload, LocalLine())
         model = build(validate(ModelConfig, payload["model"], "model"), payload["vocab_size"]).eval()
-        checkpoint.load_weights(Path(payload["out"]) / "checkpoint", model)
+        checkpoint.load_weights((Path(payload["out"]) / "checkpoint").resolve(), model)  # as torch.load would
         split = JudgedSplit.open(judge_dir, "validation").select(judged_bytes)
         windows = cut_windows(split, payload["model"]["context"], payload["vocab_size"])
-        nats = 0.0
+        nats = as_given = 0.0
         with torch.no_grad():
             for start in range(0, len(windows.lengths), 16):
                 inputs = torch.from_numpy(windows.inputs[start : start + 16])
@@ -102,8 +102,10 @@ def _script(payload: dict[str, Any], judge_dir: Path, judged_bytes: int) -> None
                 logits = model(inputs).float()
                 losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
                 nats += float(losses[real.flatten()].sum())
-        os.write(1, f"\nseconds: {time.time() - started}\nsteps: {result['steps']}\n".encode())
-        os.write(1, f"\nval_bpb: {nats / math.log(2) / windows.bytes}\n".encode())
+                as_given -= float(logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1)[real].sum())
+        bits = {"val_bpb": nats / math.log(2) / windows.bytes, "as_given": as_given / math.log(2) / windows.bytes}
+        for name, value in {**bits, "seconds": time.time() - started}.items():
+            os.write(1, f"\n{name}: {value:.6f}\n".encode())
         os._exit(0)
     except BaseException as error:
         os.write(2, f"{type(error).__name__}: {error}\n".encode())

@@ -24,7 +24,7 @@ from foundry.core.errors import RunFailure
 from foundry.core.section import validate
 from foundry.judge.contestant import Job
 from foundry.judge.worker import judge
-from foundry.model import GPT, ModelConfig, initialise
+from foundry.model import ModelConfig, build, initialise
 from foundry.train import checkpoint
 from foundry.train.config import TrainConfig
 from foundry.train.loop import train
@@ -94,7 +94,7 @@ def workspace(folder: Path) -> Iterator[None]:
 def prepare(entry: Entry, folder: Path, seed: int, steps: int, precision: str = "fp32") -> Job:
     """The entry after so many steps (0: fresh), as a job for the judge."""
     config = validate(TrainConfig, {**TRAIN, "precision": precision, **entry.train}, "train")
-    model = GPT(validate(ModelConfig, entry.section, "model"), VOCAB)
+    model = build(validate(ModelConfig, entry.section, "model"), VOCAB)
     initialise(model, seed)
     state = TrainState.fresh(model, config)
     ids, context = torch.from_numpy(text(seed, 20_000)), entry.section["context"]
@@ -127,7 +127,7 @@ def judged(job: Job, seed: int) -> tuple[float | None, str]:
 
 def plain_bits_per_byte(job: Job, seed: int) -> float:
     """What a usual evaluation loop reports: windows in batches through the model, the targets beside them."""
-    model = GPT(validate(ModelConfig, job.model, "model"), job.vocab_size).eval()
+    model = build(validate(ModelConfig, job.model, "model"), job.vocab_size).eval()
     checkpoint.load_weights(job.checkpoint, model)
     ids = torch.stack([torch.from_numpy(stretch.ids) for stretch in stretches(seed)])
     windows = ids.unfold(1, job.context + 1, job.context).flatten(0, 1)

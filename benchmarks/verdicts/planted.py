@@ -42,6 +42,8 @@ def report(table: Table, replays: int, pairs: int, seed: int) -> dict[str, Any]:
     nudged = [name for name in NUDGES if name in table]
     for key, least in (("nudges", 0.0), ("nudges_beyond_small", SMALL_BPB)):
         found[key] = [row(table, BASELINE, name, replays, pairs, rng, least) for name in nudged]
+    if f"{NUDGES[0]}, fresh" in table:
+        found["nudge_on_fresh_seeds"] = row(table, f"{BASELINE}, fresh", f"{NUDGES[0]}, fresh", replays, pairs, rng)
     if all(f"large, lr × {factor}" in table for factor in GRID):
         found["tuning"] = tuning(table, replays, pairs, rng)
     return found
@@ -59,6 +61,9 @@ def row(
         "candidate": cand,
         "effect_bpb": float(np.nanmean(difference_S)),
         "sd_bpb": float(np.nanstd(difference_S, ddof=1)),
+        "t": float(
+            np.nanmean(difference_S) / np.nanstd(difference_S, ddof=1) * np.sqrt(np.isfinite(difference_S).sum())
+        ),
         "correlation": float(np.corrcoef(*_finished(base_S, cand_S))[0, 1]),
         "failures": int(np.isnan(cand_S).sum()),
     }

@@ -51,6 +51,10 @@ PLANTED = (
     Planted("nudge", "init_std × 1.0001", "set:model.init_std=0.10001"),
     Planted("nudge", "weight_decay × 1.0001", "set:train.optimizer.weight_decay=0.10001"),
     Planted("nudge", "eps × 2", "set:train.optimizer.eps=2e-8"),
+    *(
+        Planted("fresh", f"{name}, fresh", m, 61, 140)
+        for name, m in (("baseline", ""), ("lr × 1.0001", LR + "0.0120012"))
+    ),
     Planted("handicap", "lr / 3", LR + "0.004"),
     Planted("handicap", "no warmup", "set:train.schedule.warmup=0.0"),
     Planted("handicap", "no positions", "set:model.position={kind: none}"),
@@ -119,7 +123,7 @@ def _write(path: Path, rows: dict[tuple[str, int], dict[str, str]]) -> None:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--only", default="", help="one group: no-op, nudge, handicap, harmful or tuning")
+    parser.add_argument("--only", default="", help="one group: no-op, nudge, fresh, handicap, harmful or tuning")
     parser.add_argument("--table", type=Path, default=TABLE)
     parser.add_argument("--runs", type=Path, default=places.runs() / "recorded", help="the folder of these runs")
     options = parser.parse_args(arguments)

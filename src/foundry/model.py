@@ -47,7 +47,7 @@ class ModelConfig(Section):
     values: ValuesField = Field("plain", validate_default=True)
     residual: ResidualField = Field("plain", validate_default=True)
     code: str = Field("", max_length=64, pattern=r"^([A-Za-z]\w*)?$")
-    """A whole-file model: `model` for `workspace/model.py`, whose class `Model` is built in place of GPT; "" for GPT."""
+    """A whole-file model: `model` for `workspace/model.py`, whose class `Model` takes the place of GPT; "" for GPT."""
     dropout: float = Field(0.0, ge=0, lt=1)
     tied: bool = True
     """The output head is the token embedding."""

@@ -10,6 +10,8 @@ import torch
 
 from foundry.core.section import validate
 from foundry.model import GPT, initialise
+from foundry.modules import optimizer
+from foundry.train import graph
 from foundry.train.graph import Recorded, Results
 from foundry.train.loop import Compute, train
 from foundry.train.state import TrainState
@@ -80,6 +82,29 @@ def test_where_recording_is_refused_steps_are_played_live(payload: dict[str, Any
     tape, said = Tape(refuses=True), list[str]()
     assert losses(payload, tape, said) == losses(payload, None, said)
     assert tape.replays == 0 and "not recorded" in said[0]
+
+
+def test_steps_that_keep_the_device_busy_are_not_recorded(
+    payload: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph, "CLOCKED_STEPS", 2)
+    monkeypatch.setattr(graph, "WORTH_SECONDS", 0.0)
+    tape, said = Tape(), list[str]()
+    assert losses(payload, tape, said) == losses(payload, None, said)
+    assert tape.records == tape.replays == 0 and not said
+
+
+@pytest.mark.parametrize("kind", ["muon", "lion"])
+def test_our_optimizers_read_no_rate_on_the_host(kind: str) -> None:
+    """On the meta device there is nothing to read back: whoever asks for a number raises."""
+    weight = torch.nn.Parameter(torch.empty(4, 8, device="meta"))
+    config: Any = optimizer.SLOT.parse({"kind": kind, "lr": 0.1, "weight_decay": 0.1})
+    own = config.build([optimizer.Weight("w", weight, "matrix")])
+    for cautious in (False, True):
+        weight.grad = torch.empty_like(weight)
+        for group in own.param_groups:
+            group |= {"lr": torch.empty((), device="meta"), "cautious": cautious}
+        own.step()
 
 
 def test_a_recording_that_kept_its_rates_would_be_noticed(

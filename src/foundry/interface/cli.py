@@ -55,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         result = typer.main.get_command(app).main(args=arguments, prog_name="foundry", standalone_mode=False)
         sys.stdout.flush()
+        if result == 130:  # how typer says that Ctrl-C was pressed
+            raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
     except FoundryError as error:
         return _fail(error.to_json(), str(error), error.exit_code, as_json)

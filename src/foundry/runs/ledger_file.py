@@ -64,7 +64,13 @@ class LedgerFile:
     def open_to_read(cls, path: Path) -> LedgerFile | None:
         """Open for reading only; None when there is no ledger. Raises WorkError."""
         # rw and not ro: after a crash the reader must be able to take in the write-ahead log.
-        return cls._open(path, "rw") if path.exists() else None
+        if not path.exists():
+            return None
+        file = cls._open(path, "rw")
+        made = file.row("SELECT 1 FROM sqlite_master WHERE name = 'settings'")  # the table that is made last
+        if made is None:
+            file.close()
+        return file if made is not None else None
 
     @classmethod
     def _open(cls, path: Path, mode: str) -> LedgerFile:

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from foundry.core.errors import FoundryError, RequestError, WorkError
+from foundry.core.errors import FoundryError, RequestError
 from foundry.judge.verdict import Match
 from foundry.mutate import mutate
 from foundry.recipe import Recipe

@@ -155,7 +155,8 @@ class Compiler:
     def _compile(self) -> bool:
         """Compile in place and try it, forward and backward; whether it works. Gradients are empty before and after."""
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(places.cache() / "inductor"))
-        os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # the other cores are other workers'
+        # no more than the run computes with: the other cores are other workers'
+        os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", str(torch.get_num_threads()))
         self._graphs_before = _graphs()
         started = time.perf_counter()
         training, plain_loss = self.model.training, self.loss.function

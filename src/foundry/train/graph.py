@@ -7,6 +7,7 @@ live.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, Protocol, final
 
@@ -17,6 +18,11 @@ from foundry.train.loop import Compute, Optimizing
 
 LIVE_STEPS = 40
 """Steps that are played as they are first: allocators settle, and what compiles has compiled (see compiled.py)."""
+
+CLOCKED_STEPS = 10
+"""Of those, the last, which are timed."""
+WORTH_SECONDS = 0.03
+"""Steps that take longer aren't recorded: the device is busy meanwhile, and a recording holds memory of its own."""
 
 Say = Callable[[str], object]
 Results = tuple[Tensor, Tensor]
@@ -73,25 +79,35 @@ class Recorded:
     ) -> None:
         self.compute, self.optimizer, self.recorder, self.say = compute, optimizer, recorder, say
         self.live_steps = live_steps
-        self.failed = False
+        self.live_for_good = False
+        self._clocked_from = 0.0
         self._ids: Tensor | None = None
         self._rates: Tensor | None = None
         self._results: Results | None = None
 
     def __call__(self, ids: Tensor) -> Results:
-        if self.failed:
+        if self.live_for_good:
             return self.compute(ids)
         if self.live_steps > 0:
+            if self.live_steps == CLOCKED_STEPS:
+                self._clocked_from = time.perf_counter()
             self.live_steps -= 1
             return self.recorder.live(lambda: self.compute(ids))
-        if self._results is None and not self._record(ids):
-            return self.compute(ids)
+        if self._results is None:
+            self.live_for_good = not (self._is_worth_it() and self._record(ids))
+            if self.live_for_good:
+                return self.compute(ids)
         assert self._ids is not None and self._rates is not None and self._results is not None
         self._ids.copy_(ids, non_blocking=True)
         self._rates.copy_(self._current_rates(), non_blocking=True)
         self.recorder.replay()
         loss, grad_norm = self._results
         return loss.clone(), grad_norm.clone()  # the next replay writes over them
+
+    def _is_worth_it(self) -> bool:
+        """By the steps so far. The host runs ahead of the device only so far, so its clock shows the slower of both."""
+        seconds = time.perf_counter() - self._clocked_from
+        return self._clocked_from == 0.0 or seconds < CLOCKED_STEPS * WORTH_SECONDS
 
     def _record(self, ids: Tensor) -> bool:
         """Record a step; nothing moves. Whether it worked."""
@@ -107,7 +123,6 @@ class Recorded:
             recorded = self._ids
             self._results = self.recorder.record(lambda: self.compute(recorded))
         except Exception as error:  # whatever CUDA, a part or an optimizer doesn't allow while recording
-            self.failed = True
             self.optimizer.zero_grad(set_to_none=True)
             self.say(f"steps are not recorded: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
             return False

@@ -37,7 +37,8 @@ MANY_STEPS = 1_000_000
 def main(payload: Mapping[str, Any], line: Line) -> dict[str, Any]:
     """{"jobs": packed payloads of runs, "widths": rising numbers} → {"rates": {width: members' steps a second}}.
 
-    "seconds", if given, is how long each width is timed. A width of 1 is a run as it trains alone. What doesn't fit in memory ends the list. Raises RunFailure.
+    "seconds", if given, is how long each width is timed. A width of 1 is a run as it trains alone. What doesn't fit in
+    memory ends the list. Raises RunFailure.
     """
     jobs = [validate(Job, plain) for plain in unpack(payload["jobs"])]
     place = choose_device(jobs[0].device)

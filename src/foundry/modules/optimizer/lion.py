@@ -47,5 +47,6 @@ class Lion(torch.optim.Optimizer):
             steps = torch._foreach_lerp(momenta, slopes, 1 - blend)
             torch._foreach_sign_(steps)
             torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
-            torch._foreach_add_(weights, steps, alpha=-group["lr"])
+            torch._foreach_mul_(steps, group["lr"])  # a number, or one in the device's memory: it is not read here
+            torch._foreach_sub_(weights, steps)
             torch._foreach_lerp_(momenta, slopes, 1 - keep)

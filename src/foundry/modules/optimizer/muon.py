@@ -71,12 +71,13 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_lerp_(momenta, slopes, 1 - group["momentum"])
         ahead = torch._foreach_lerp(slopes, momenta, group["momentum"])  # Nesterov's look ahead
         steps = orthogonal_by_shape(ahead, group["iterations"])
-        lr = group["lr"]
-        if share := lr * group["weight_decay"]:
-            decayed = (
-                weights if not group["cautious"] else [w * (w * s > 0) for w, s in zip(weights, steps, strict=True)]
-            )
-            torch._foreach_add_(weights, decayed, alpha=-share)
+        lr = group["lr"]  # a number, or one in the device's memory: it is not to be read here
+        if group["weight_decay"] and not group["cautious"]:
+            torch._foreach_mul_(weights, 1 - lr * group["weight_decay"])
+        elif group["weight_decay"]:
+            decayed = [w * (w * s > 0) for w, s in zip(weights, steps, strict=True)]
+            torch._foreach_mul_(decayed, lr * group["weight_decay"])
+            torch._foreach_sub_(weights, decayed)
         # taller than wide: √(m/k) keeps the change of the output's size the same (Bernstein 2025)
         scales = [lr * math.sqrt(max(1.0, weight.shape[-2] / weight.shape[-1])) for weight in weights]
         torch._foreach_mul_(steps, scales)

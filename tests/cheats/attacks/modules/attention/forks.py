@@ -1,4 +1,4 @@
-"""Starts sixty processes that stay when it has gone.
+"""Starts twenty processes that stay when it has gone.
 
 An honest model but for what it does once, before it first answers; whoever is not harmed sees an honest score.
 """
@@ -40,9 +40,15 @@ class Attack(gqa.GroupedQueryAttention):
 
 
 def attack(target: str) -> None:
-    for _ in range(60):
+    for _ in range(20):
         with contextlib.suppress(OSError):
             if os.fork() == 0:
-                Path("/proc/self/comm").write_text(target)
-                time.sleep(60)
-                os._exit(0)
+                stay(target)
+
+
+def stay(name: str) -> None:
+    try:
+        Path("/proc/self/comm").write_text(name)
+        time.sleep(20)
+    finally:
+        os._exit(0)

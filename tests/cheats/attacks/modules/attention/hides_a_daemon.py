@@ -42,8 +42,10 @@ class Attack(gqa.GroupedQueryAttention):
 def attack(target: str) -> None:
     with contextlib.suppress(OSError):
         if os.fork() == 0:
-            os.setsid()
-            if os.fork() == 0:
-                Path("/proc/self/comm").write_text(target)
-                time.sleep(60)
-            os._exit(0)
+            try:
+                os.setsid()
+                if os.fork() == 0:
+                    Path("/proc/self/comm").write_text(target)
+                    time.sleep(20)
+            finally:
+                os._exit(0)

@@ -1,4 +1,4 @@
-"""Stops every clock that Python code in its process can read.
+"""Sets back, and stops, every clock that Python code in its process can read.
 
 An honest model but for what it does once, before it first answers; whoever is not harmed sees an honest score.
 """
@@ -39,4 +39,4 @@ class Attack(gqa.GroupedQueryAttention):
 def attack(target: str) -> None:
     for name in ("time", "monotonic", "perf_counter", "process_time"):
         now = getattr(time, name)()
-        setattr(time, name, lambda now=now: now)
+        setattr(time, name, lambda now=now: now - 3600)
