@@ -10,6 +10,7 @@ help:
 	@echo "make sweep    set up, prepare the corpus, run a real sweep with promotion (about five minutes on two cores)"
 	@echo "make test     set up and run the tests"
 	@echo "make install  the set-up alone"
+	@echo "make cheats   every cheat that ships, against the judge and a plain evaluator (about ten minutes on one core)"
 	@echo "make check    ruff, pyright and the layering"
 	@echo "make bench    speed; with NANOGPT=DIR TEXT=FILE also against a checkout of karpathy/nanoGPT"
 
@@ -30,6 +31,9 @@ sweep: install
 
 test: install
 	$(BIN)/python -m pytest -n 2
+
+cheats: install
+	$(BIN)/python -m benchmarks.cheats
 
 check: install
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@ plain evaluator. May not: let an attack near anything but what is planted for it
 
 from __future__ import annotations
 
+import importlib
 import os
 import time
 from collections.abc import Iterator
@@ -81,7 +82,7 @@ def tried(folder: Path, tier: str, attacks: list[str]) -> Iterator[Outcome]:
     with home(folder) as place:
         os.environ["PLANTED_SECRET"] = "planted-before-the-workers-start"
         limits = Limits(WALL_SECONDS, STALL_SECONDS, MEMORY_BYTES)
-        settings = Settings(jobs=1, device="cpu", judged_bytes=JUDGED_BYTES, limits=limits)
+        settings = Settings(jobs=2, device="cpu", judged_bytes=JUDGED_BYTES, limits=limits)
         with Lab(settings) as lab:
             lab.engine.guard.tier = tier
             honest_recipe = Recipe.load(place / "baseline.yaml")
@@ -132,7 +133,8 @@ def _weights(result: RunResult) -> Path:
 
 def plainly(folder: Path, attacks: list[str]) -> Iterator[tuple[str, plain.Report, list[str]]]:
     """What the plain evaluator reports of each attack, and what came of it; first an honest model, as `honest`."""
-    with home(folder) as place, Lab(Settings(jobs=1, device="cpu")) as lab:
+    importlib.import_module("torch._dynamo")  # once, instead of in the first step of each
+    with home(folder) as place, Lab(Settings(jobs=2, device="cpu")) as lab:
         baseline = Recipe.load(place / "baseline.yaml")
         data = lab.data(baseline)
         ledger = ledger_path().absolute()

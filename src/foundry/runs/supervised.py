@@ -36,8 +36,8 @@ def train(payload: dict[str, Any], line: Line) -> dict[str, Any]:
 
     Returns what `train.worker.main` returns, with tokens and seconds as they were counted here. Raises RunFailure.
     """
-    job = payload["train"]
-    harness = _Training(job, Path(payload["workspace"]), payload["confined"], payload["memory_bytes"], line)
+    os.environ["FOUNDRY_WORKSPACE"] = payload["workspace"]  # where fields are read from, as text
+    harness = _Training(payload["train"], Path(payload["workspace"]), payload["confined"], payload["memory_bytes"], line)
     return harness.run()
 
 

@@ -65,7 +65,7 @@ def sweep(lab: Lab, path: Path, plan: SweepPlan, seen: Seen) -> dict[str, Any]:
         except FoundryError as error:
             if error.code not in ENDS_ONE_CANDIDATE:
                 raise
-            refused.append(_failed(mutation, "crash", str(error)))
+            refused.append(_failed(mutation, "invalid" if isinstance(error, RequestError) else "crash", str(error)))
     grid, rival = None, None
     if plan.tune and candidates:
         baseline, candidates, rival, grid = _tuned(lab, baseline, candidates, seeds)

@@ -1,0 +1,32 @@
+"""A small user: a working directory with a recipe whose runs take a fraction of a second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from foundry.core import code
+from tests.home import write_tiny
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def home(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory with `experiments/baseline.yaml`."""
+    for name in ("FOUNDRY_RUNS", "FOUNDRY_EXPERIMENTS", "FOUNDRY_WORKSPACE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("FOUNDRY_CACHE", str(cache))
+    monkeypatch.chdir(tmp_path)
+    write_tiny(tmp_path / "experiments" / "baseline.yaml")
+    return tmp_path
+
+
+@pytest.fixture
+def admitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workspace code runs in this process, as it does in a confined one."""
+    monkeypatch.setattr(code, "_admitted", True)
