@@ -14,7 +14,8 @@ import torch
 from foundry.core import code
 from foundry.core.errors import RequestError, RunFailure, WorkError
 from foundry.judge import channel, score
-from foundry.judge.score import Tolerance, quarantine
+from foundry.judge.plausible import quarantine
+from foundry.judge.score import Tolerance
 from foundry.judge.windows import cut_windows
 from foundry.judge.worker import judge
 

@@ -191,3 +191,9 @@ def test_guards_only_ever_block() -> None:
         verdict = settled(arm("base", baseline()), arm("x", scores))
         if verdict.word == "better":
             assert verdict.evidence is not None and verdict.evidence * PLAN.alpha >= 1.0
+
+
+def test_a_gain_that_no_honest_change_makes_waits_for_a_person() -> None:
+    impossible = settled(arm("base", baseline()), arm("spy", [0.9 * float(score) - 1.0 for score in baseline()]))
+    assert impossible.word == "not_better" and "quarantine until a person has looked" in impossible.reasons[-1]
+    assert {guard.name: guard.passed for guard in impossible.guards}["plausible"] is False

@@ -28,9 +28,6 @@ from foundry.core.errors import RunFailure
 from foundry.judge.seat import Seat
 from foundry.judge.splice import Plan
 
-FLOOR_BPB = 0.3  # no language model is known to reach this on text that it has not seen
-IMPLAUSIBLE_SHARE = 0.6  # of the reference's bits per byte
-
 
 @dataclass(frozen=True)
 class Tolerance:
@@ -199,12 +196,3 @@ class Judging:
         self.witness.forward(ids)
         logits = self.witness.slice(row * self.context + position, 1)[0]
         return not bool((logits - seen).abs().max() <= self.tolerance.logit)
-
-
-def quarantine(bpb: float, reference_bpb: float | None) -> str:
-    """Why a person should look before this score is believed; empty when nothing is odd about it."""
-    if bpb < FLOOR_BPB:
-        return f"{bpb:.4f} bits per byte is below {FLOOR_BPB}, which no model is known to reach on unseen text"
-    if reference_bpb is not None and bpb < IMPLAUSIBLE_SHARE * reference_bpb:
-        return f"{bpb:.4f} bits per byte is below {IMPLAUSIBLE_SHARE} of the reference's {reference_bpb:.4f}"
-    return ""

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from foundry.core.errors import REASONS, RequestError
 from foundry.judge.evidence import Evidence, Plan, certified_bpb, certify, interval_bpb, relevant_bpb
+from foundry.judge.plausible import quarantine
 
 Word = Literal["better", "not_better", "underpowered", "rejected", "incomparable"]
 Match = Literal["tokens", "flops", "seconds"]
@@ -155,7 +156,8 @@ def judge(baseline: Arm, candidate: Arm, plan: Plan, seeds: Sequence[int], match
     verdict = replace(empty, word=decision.word, reasons=(decision.reason,), guards=(divergence,))
     verdict = _measured(verdict, evidence, _scores(ours, theirs, seeds[: evidence.n]))
     if decision.word == "better":
-        return guarded(replace(verdict, certified_bpb=certified_bpb(evidence)), tail_guard(evidence.measured))
+        verdict = guarded(replace(verdict, certified_bpb=certified_bpb(evidence)), tail_guard(evidence.measured))
+        return guarded(verdict, plausibility_guard(_scores(ours, theirs, seeds[: evidence.n])))
     if decision.word == "underpowered":
         return replace(verdict, smallest_effect_bpb=relevant_bpb(evidence))
     return verdict
@@ -215,6 +217,16 @@ def tail_guard(decided: Sequence[float], remeasured: Sequence[float] = ()) -> Gu
     if remeasured and fmean(remeasured) <= 0.0:
         return Guard("tail", False, f"measured again, the effect is {fmean(remeasured):.4g} bpb")
     return Guard("tail", True, f"worst pair {worst:+.4g} bpb, best {best:+.4g}")
+
+
+def plausibility_guard(pairs: Sequence[tuple[float, float]]) -> Guard:
+    """Against gains that no honest change makes: they wait for a person, who may put the recipe in place by hand.
+
+    pairs: (baseline, candidate) bits per byte.
+    """
+    candidate, baseline = fmean(pair[1] for pair in pairs), fmean(pair[0] for pair in pairs)
+    odd = quarantine(candidate, baseline)
+    return Guard("plausible", not odd, f"in quarantine until a person has looked: {odd}" if odd else "nothing odd")
 
 
 def say(verdict: Verdict) -> str:

@@ -19,7 +19,8 @@ import torch
 from foundry.core.errors import RequestError
 from foundry.judge.channel import Channel
 from foundry.judge.contestant import Job
-from foundry.judge.score import TOLERANCES, Judging, Score, quarantine
+from foundry.judge.plausible import quarantine
+from foundry.judge.score import TOLERANCES, Judging, Score
 from foundry.judge.seat import Seat
 from foundry.judge.splice import MAX_ROUNDS, make_plan, rounds_for
 from foundry.judge.windows import Stretch, cut_windows
