@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from foundry.core import yaml_io
-from foundry.runs.engine import Limits
+from foundry.runs.result import Limits
 from foundry.search.lab import Lab, Settings
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -18,7 +18,6 @@ import entrants
 import pytest
 import torch
 
-from foundry.core import code
 from foundry.core.errors import RequestError, RunFailure, WorkError
 from foundry.data.prepared import Prepared
 from foundry.judge import sandbox, worker
@@ -261,10 +260,9 @@ REFUSED = {
 @needs_kernel
 @pytest.mark.parametrize("trick", REFUSED)
 def test_a_contestant_that_reaches_out_of_its_process_fails_with_a_crash(
-    here: str, trick: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    here: str, trick: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, admitted: None
 ):
     torch.set_num_threads(1)
-    code.admit()
     monkeypatch.setenv("FOUNDRY_WORKSPACE", str(entrants.WORKSPACE))
     job = entrants.entrant(tmp_path, entrants.model_section(trick), confined=True)
     with pytest.raises(RunFailure, match=REFUSED[trick]) as caught:

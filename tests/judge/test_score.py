@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from foundry.core import code
 from foundry.core.errors import RequestError, RunFailure, WorkError
 from foundry.judge import channel, score
 from foundry.judge.plausible import quarantine
@@ -21,9 +20,8 @@ from foundry.judge.worker import judge
 
 
 @pytest.fixture(autouse=True)
-def workspace(monkeypatch: pytest.MonkeyPatch):
+def workspace(monkeypatch: pytest.MonkeyPatch, admitted: None):
     torch.set_num_threads(1)
-    code.admit()
     monkeypatch.setenv("FOUNDRY_WORKSPACE", str(entrants.WORKSPACE))
 
 

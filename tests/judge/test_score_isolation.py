@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from foundry.core import code
 from foundry.core.errors import RunFailure
 from foundry.data.prepared import Prepared
 from foundry.judge import worker
@@ -21,9 +20,8 @@ from foundry.judge.windows import cut_windows
 
 
 @pytest.fixture(autouse=True)
-def workspace(monkeypatch: pytest.MonkeyPatch):
+def workspace(monkeypatch: pytest.MonkeyPatch, admitted: None):
     torch.set_num_threads(1)
-    code.admit()
     monkeypatch.setenv("FOUNDRY_WORKSPACE", str(entrants.WORKSPACE))
 
 

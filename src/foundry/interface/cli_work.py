@@ -41,7 +41,7 @@ def bench(
 ) -> Iterator[tuple[Lab, Display]]:
     """A lab with a progress display on stderr."""
     from foundry.interface.progress import Display
-    from foundry.runs.engine import Limits
+    from foundry.runs.result import Limits
     from foundry.search.lab import Lab, Settings
 
     limits = Limits(wall_seconds, stall_seconds, int(memory_gb * 1e9))

@@ -9,7 +9,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from foundry.runs.engine import RunResult
+from foundry.runs.result import RunResult
 from foundry.runs.spec import RunSpec
 
 LINE_SECONDS = 10.0  # between two lines about the same run where there is no terminal

@@ -18,10 +18,10 @@ from foundry.core.errors import FoundryError, RunFailure
 from foundry.core.section import validate
 from foundry.judge.sandbox.usage import written_bytes
 from foundry.runs.inner import Inner
-from foundry.runs.line import Line
 from foundry.runs.supply import Block
 from foundry.train import checkpoint
 from foundry.train.distributed import World
+from foundry.train.direct import Line
 from foundry.train.worker import BatchAt, Job, reader
 
 LOOK_SECONDS = 0.5

@@ -12,7 +12,7 @@ from dataclasses import replace
 from foundry.judge import verdict
 from foundry.judge.evidence import Plan
 from foundry.judge.verdict import Verdict
-from foundry.runs.engine import RunResult
+from foundry.runs.result import RunResult
 from foundry.search.lab import Lab
 from foundry.search.match import Arm
 

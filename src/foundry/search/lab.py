@@ -13,8 +13,9 @@ from foundry.data.prepare import prepare
 from foundry.data.prepared import Prepared
 from foundry.judge.verdict import Match
 from foundry.recipe import Recipe
-from foundry.runs.engine import Engine, Limits, RunResult, Silent, Watcher
+from foundry.runs.engine import Engine
 from foundry.runs.ledger import Ledger
+from foundry.runs.result import Limits, RunResult, Silent, Watcher
 from foundry.runs.spec import RunSpec
 from foundry.search.calibrate import in_seconds
 from foundry.search.match import Arm, arm, choose, matched

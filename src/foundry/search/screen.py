@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from foundry.judge.verdict import Match
-from foundry.runs.engine import RunResult
+from foundry.runs.result import RunResult
 from foundry.search.lab import Lab
 from foundry.search.match import Arm
 

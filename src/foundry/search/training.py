@@ -8,7 +8,8 @@ from pathlib import Path
 
 from foundry.core.errors import RequestError, RunFailure
 from foundry.recipe import Recipe
-from foundry.runs.engine import RunResult, run_folder
+from foundry.runs.engine import run_folder
+from foundry.runs.result import RunResult
 from foundry.runs.spec import RunSpec
 from foundry.search.lab import Lab
 from foundry.search.match import Arm

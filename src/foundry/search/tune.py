@@ -21,7 +21,7 @@ from foundry.judge.verdict import Cost
 from foundry.mutate.family import scaled
 from foundry.recipe import Recipe
 from foundry.recipe.edits import Edit, apply
-from foundry.runs.engine import RunResult
+from foundry.runs.result import RunResult
 from foundry.search.lab import Lab
 from foundry.search.match import Arm
 
