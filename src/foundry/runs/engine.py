@@ -30,6 +30,7 @@ from foundry.runs.spec import RunSpec
 
 MAX_ATTEMPTS = 3  # of a run that the machine keeps losing, before it counts as crashed
 POLL_SECONDS = 0.5
+STEP_FLOPS_FOR_THREADS = 1 << 30  # a step of less gains nothing from a second core, and loses 20-fold on a busy one
 JUDGE_VERSION = 1
 """Raised when the judge would give other scores than before."""
 
@@ -221,7 +222,7 @@ class Engine:
             "train_dir": str(data.train_dir),
             "out": str(folder),
             "device": self.device,
-            "threads": self.threads,
+            "threads": self.threads(spec, data),
             "checkpoint_seconds": self.checkpoint_seconds,
         }
 
@@ -234,7 +235,7 @@ class Engine:
             "split": ask.split,
             "judged_bytes": self.judged_bytes,
             "device": self.device,
-            "threads": self.threads,
+            "threads": self.threads(ask.spec, ask.data),
         }
         ask.stage = "judge"
         log, target = run_folder(ask.spec.id) / "judge.txt", "foundry.judge.worker:main"
@@ -330,9 +331,10 @@ class Engine:
         """What one worker may use."""
         return self.limits.memory_bytes or int(0.9 * _memory_bytes() / self.jobs)
 
-    @property
-    def threads(self) -> int:
-        return max(1, (os.cpu_count() or 1) // self.jobs)
+    def threads(self, spec: RunSpec, data: Prepared) -> int:
+        """A worker's share of the cores, where a step has enough for them to do; in a small one they only wait."""
+        step_flops = spec.recipe.step_tokens * spec.flops_per_token(data.vocab_size)
+        return max(1, (os.cpu_count() or 1) // self.jobs) if step_flops >= STEP_FLOPS_FOR_THREADS else 1
 
     def _weights(self, ask: _Ask) -> Path:
         return run_folder(ask.spec.id) / "checkpoint"

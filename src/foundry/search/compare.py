@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from foundry.recipe import Recipe
+from foundry.search import match as matching
 from foundry.search import tune as tuning
 from foundry.search.certify import Seen
 from foundry.search.lab import Lab
@@ -30,6 +31,7 @@ def compare(
     With `tune`, both at the learning rate of a small grid that suits each best: tuned against tuned.
     """
     tuning.check(tune)
+    matching.check(match)
     baseline_recipe, candidate_recipe = Recipe.load(a), Recipe.load(b)
     baseline = lab.arm_of(baseline_recipe)
     candidate, currency = lab.candidate_arm(baseline, candidate_recipe, match)

@@ -36,12 +36,17 @@ class Arm:
         return self.recipe.steps(self.tokens)
 
 
+def check(asked: str | None) -> None:
+    """Raises RequestError for a currency that there isn't."""
+    if asked is not None and asked not in CURRENCIES:
+        raise RequestError("match.unknown", "--match", f"no currency '{asked}'", got=asked, choices=CURRENCIES)
+
+
 def choose(asked: str | None, baseline_flops: int, candidate_flops: int) -> Match:
     """The currency asked for; else FLOPs when the arms' FLOPs per token differ, tokens when they don't."""
+    check(asked)
     if asked is None:
         return "tokens" if baseline_flops == candidate_flops else "flops"
-    if asked not in CURRENCIES:
-        raise RequestError("match.unknown", "--match", f"no currency '{asked}'", got=asked, choices=CURRENCIES)
     return cast(Match, asked)
 
 

@@ -1,4 +1,4 @@
-"""Kills, hangs and races of the whole program; `make soak` runs them. Long, and so no part of `make test`."""
+"""Kills, hangs and races of the whole program, as its user meets them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from foundry.runs import queries
 from foundry.runs.ledger import Ledger
-from soak.test_commands import SMALL, document, run, start
 from tests.home import write_tiny
+from tests.interface.test_commands import SMALL, document, run, start
 
 
 def test_ctrl_c_saves_and_the_same_command_ends_with_the_uninterrupted_result(home: Path) -> None:

@@ -120,7 +120,6 @@ def test_commands_that_only_read_import_no_torch(home: Path) -> None:
         (["sweep", "norm", "rmsnorm", "--match", "token"], "tokens"),
         (["compare", "experiments/baseline.yaml", "experiments/baseline.yaml", "--seeds", "1,x"], "--seeds"),
         (["compare", "experiments/baseline.yaml", "experiments/baseline.yaml", "--alpha", "7"], "between 0 and 1"),
-        (["train", "experiments/baseline.yaml", "--resume", "--seed", "77"], "no checkpoint"),
         (["train", "experiments/baseline.yaml", "--device", "cuda:77"], "cuda"),
         (["data", "prepare", "builtin:shakespere"], "shakespeare"),
         (["data", "prepare", "file:nowhere.txt"], "nowhere.txt"),
@@ -141,6 +140,11 @@ def test_a_wrong_request_is_one_line_that_says_how_to_mend_it(
     assert out == "" and err.count("\n") == 1 and line in err, err
     assert main([*arguments, "--json"]) == 2
     assert set(json.loads(capsys.readouterr().out)["error"]) >= {"code", "path", "got", "choices", "hint"}
+
+
+def test_resume_without_a_checkpoint_is_refused(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "experiments/baseline.yaml", "--resume"]) == 2
+    assert "no checkpoint" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_torchrun_trains_one_run_with_two_processes(home: Path) -> None:
