@@ -44,7 +44,7 @@ from foundry.train.population import Member, Population
 from foundry.train.state import TrainState
 
 TABLE = Path(__file__).parent / "results" / "recorded.csv.gz"
-RUNGS: dict[int, tuple[str, ...]] = {4: ("validation",), 2: ("validation",), 1: ("validation", "certification", "test")}
+RUNGS: dict[int, tuple[str, ...]] = {4: ("validation",), 1: ("validation", "certification", "test")}
 """The full budget divided by this → the splits that such a run is scored on. Every rung is a complete run."""
 BLOCK = 16  # seeds of a population: twice as fast a run as alone, and a table can end after any block
 JUDGED_BYTES = 12 << 10
@@ -124,7 +124,7 @@ def read(path: Path) -> dict[str, list[list[str]]]:
     found: dict[str, list[list[str]]] = {}
     for line in lines:
         block, mutation, rung, *rest = line.split(",")
-        if len(rest) == 1 + BLOCK:
+        if int(rung) in RUNGS and len(rest) == 1 + BLOCK:
             found.setdefault(f"{block},{mutation},{rung}", []).append(rest)
     return {unit: rows for unit, rows in found.items() if len(rows) == len(RUNGS[int(unit.rpartition(",")[2])])}
 
@@ -159,9 +159,7 @@ def pack(path: Path, table: Path) -> None:
     writer.writerow(["recipe", "seed", *COLUMNS])
     for point in points():
         for block in blocks:
-            rows = {
-                f"{split}_{rung}": values for rung in RUNGS for split, *values in whole[key((block, point, rung))]
-            }
+            rows = {f"{split}_{rung}": values for rung in RUNGS for split, *values in whole[key((block, point, rung))]}
             for i in range(BLOCK):
                 scores = [f"{float(rows[column][i]):.5f}" for column in COLUMNS]
                 writer.writerow([label(point), BLOCK * block + i + 1, *scores])
@@ -174,7 +172,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--blocks", type=int, default=6, help=f"blocks of {BLOCK} seeds")
-    parser.add_argument("--rows", type=Path, default=places.runs() / "campaign-recorded.csv", help="what is appended to")
+    parser.add_argument(
+        "--rows", type=Path, default=places.runs() / "campaign-recorded.csv", help="what is appended to"
+    )
     parser.add_argument("--table", type=Path, default=TABLE)
     parser.add_argument("--pack", action="store_true", help="write the table of what is recorded, and end")
     options = parser.parse_args(arguments)

@@ -1,0 +1,201 @@
+"""The recorded table, and a world made of it: one division of its seeds between a method's runs and the truth.
+
+Rows (seeds) are shuffled and divided anew for each replay: screening's, the court's, those of re-measurement, and the
+truth's, which no run of that replay reads. Within a part rows are used in turn, so a test has distinct ones while there
+are any. A run of an exact no-op (`noop:1`, ..) is another row of the same recipe: fresh noise, no effect.
+
+Costs are counted in full runs: all points cost the same FLOPs, and a rung of a quarter a quarter. May not: train.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from statistics import fmean
+from typing import Protocol
+
+import numpy as np
+
+from benchmarks.campaign.factorial import FACTORS
+from foundry.core.errors import RequestError
+from foundry.judge.seeds import SCREENING_BELOW
+from foundry.search.campaign.field import FULL, Outcome, Point, Wanted
+from foundry.search.strategies import parts
+
+NOOP = "noop"
+SHARES = (0.25, FULL)
+"""What rungs the table has."""
+_DIVISION = {"screening": 0.36, "court": 0.28, "remeasure": 0.12, "truth": 0.24}
+_REMEASURED_FROM = SCREENING_BELOW + (1 << 61)
+
+
+@dataclass(frozen=True)
+class Space:
+    """families: name → its variants. A point is a variant's number for each, as "0.2.1"."""
+
+    families: dict[str, tuple[str, ...]]
+    start: Point = ""
+    """Where campaigns begin; "" for the first variant of every family."""
+
+    @property
+    def baseline(self) -> Point:
+        return self.start or ".".join("0" for _ in self.families)
+
+    def words(self, base: Point) -> list[str]:
+        """Every variant of every family but those that `base` has."""
+        here = [int(number) for number in base.split(".")]
+        listed = zip(self.families.items(), here, strict=True)
+        return [f"{name}:{each}" for (name, all_), now in listed for i, each in enumerate(all_) if i != now]
+
+    def apply(self, base: Point, word: str) -> Point:
+        numbers, names, claimed = base.split("."), list(self.families), set[str]()
+        for part in parts(word):
+            name, _, variant = part.partition(":")
+            if name not in self.families or variant not in self.families[name]:
+                raise RequestError("mutate.unknown_variant", word, got=part)
+            if name in claimed:
+                raise RequestError("mutate.conflict", word, "two of one family", got=part)
+            claimed.add(name)
+            numbers[names.index(name)] = str(self.families[name].index(variant))
+        return ".".join(numbers)
+
+    def point(self, chosen: dict[str, str]) -> Point:
+        return ".".join(str(all_.index(chosen[name])) for name, all_ in self.families.items())
+
+    def word(self, point: Point) -> str:
+        """The mutation that leads from the first variants to `point`."""
+        numbers = [int(number) for number in point.split(".")]
+        pairs = zip(self.families.items(), numbers, strict=True)
+        return "+".join(f"{name}:{all_[number]}" for (name, all_), number in pairs if number)
+
+
+@dataclass(frozen=True)
+class Table:
+    """scores: (split, share) → [recipes, seeds] in bits per byte, nan for a run that diverged."""
+
+    space: Space
+    scores: dict[tuple[str, float], np.ndarray]
+    flat: bool = False
+    """Every point is an exact no-op of the start: what is ever promoted here is promoted falsely."""
+
+    @classmethod
+    def load(cls, path: Path, noops: int) -> Table:
+        """The recorded table, with `noops` exact no-ops as variants of a further family."""
+        rows = list(csv.reader(io.StringIO(gzip.decompress(path.read_bytes()).decode())))
+        header, names = rows[0], list(dict.fromkeys(row[0] for row in rows[1:]))
+        values = np.array([[float(cell) for cell in row[2:]] for row in rows[1:]]).reshape(
+            len(names), -1, len(header) - 2
+        )
+        scores = {}
+        for i, column in enumerate(header[2:]):
+            split, _, rung = column.rpartition("_")
+            scores[split, 1.0 / int(rung)] = values[:, :, i]
+        return cls(Space(FACTORS | {NOOP: tuple(str(i) for i in range(noops + 1))}), scores)
+
+    @property
+    def seeds(self) -> int:
+        return self.scores["validation", FULL].shape[1]
+
+    def row(self, point: Point) -> int:
+        """Of a point's recipe; the no-op's number has no part in it."""
+        place = 0
+        for number, variants in zip(self.recipe(point).split("."), self.space.families.values(), strict=True):
+            place = place * len(variants) + int(number)
+        return place // len(self.space.families[NOOP])
+
+    def recipe(self, point: Point) -> Point:
+        """The point that `point` is an exact no-op of, maybe itself."""
+        return self.space.baseline if self.flat else f"{point.rpartition('.')[0]}.0"
+
+    def started(self, start: dict[str, str]) -> Table:
+        """The same table, campaigns beginning at the point that has these variants and else the first ones."""
+        first = {name: variants[0] for name, variants in self.space.families.items()}
+        return replace(self, space=replace(self.space, start=self.space.point(first | start)))
+
+    def without_effects(self) -> Table:
+        return replace(self, flat=True)
+
+    def best(self, split: str = "test") -> tuple[float, float]:
+        """The true score of the start and of the best recipe, over all seeds."""
+        means = np.nan_to_num(self.scores[split, FULL], nan=np.inf).mean(1)
+        start = float(means[self.row(self.space.baseline)])
+        return start, start if self.flat else float(means.min())
+
+
+class World(Protocol):
+    """Where a method's runs happen."""
+
+    space: Space
+
+    def run(self, point: Point, seed: int, share: float = FULL, split: str = "validation") -> float | None:
+        """A complete run's score in bits per byte; None when it failed. Equal seeds are a pair."""
+        ...
+
+
+class TableWorld:
+    """One replay's division of the table. `fresh` counts up the seeds that methods draw."""
+
+    def __init__(self, table: Table, seed: int | str) -> None:
+        self.table, self.space = table, table.space
+        self._salt = seed
+        rows = list(range(table.seeds))
+        Random(f"rows|{seed}").shuffle(rows)
+        self.rows: dict[str, list[int]] = {}
+        for part, share in _DIVISION.items():
+            count = max(1, round(share * table.seeds))
+            self.rows[part], rows = (rows, []) if part == "truth" else (rows[:count], rows[count:])
+        self._of_seed: dict[int, tuple[str, int]] = {}
+        self._used = dict.fromkeys(_DIVISION, 0)
+        self._truths: dict[tuple[int, str], float] = {}
+
+    def run(self, point: Point, seed: int, share: float = FULL, split: str = "validation") -> float | None:
+        part, place = self._placed(seed)
+        rows = self.rows[part]
+        if point != self.table.recipe(point):
+            other = point if self.table.flat else point.rpartition(".")[2]
+            place = Random(f"{self._salt}|{seed}|{other}").randrange(len(rows))
+        score = float(self.table.scores[split, share][self.table.row(point), rows[place]])
+        return None if math.isnan(score) else score
+
+    def truth(self, point: Point, split: str = "test") -> float:
+        """The mean score on seeds that no run of this replay can read; inf when one of them diverged."""
+        key = (self.table.row(point), split)
+        if key not in self._truths:
+            scores = self.table.scores[split, FULL][key[0], self.rows["truth"]]
+            self._truths[key] = math.inf if np.isnan(scores).any() else fmean(scores.tolist())
+        return self._truths[key]
+
+    def effect(self, before: Point, after: Point, split: str = "test") -> float:
+        """What `after` truly gains over `before`; exactly 0 between a recipe and its no-ops."""
+        return self.truth(before, split) - self.truth(after, split)
+
+    def _placed(self, seed: int) -> tuple[str, int]:
+        if seed not in self._of_seed:
+            part = "screening" if seed < SCREENING_BELOW else "court" if seed < _REMEASURED_FROM else "remeasure"
+            self._of_seed[seed] = (part, self._used[part] % len(self.rows[part]))
+            self._used[part] += 1
+        return self._of_seed[seed]
+
+
+class WorldField:
+    """A world as the campaign's field; costs in full runs."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def mutations(self, base: Point) -> list[str]:
+        return self.world.space.words(base)
+
+    def apply(self, base: Point, word: str) -> Point:
+        return self.world.space.apply(base, word)
+
+    def gather(self, wanted: Sequence[Wanted]) -> list[Outcome]:
+        scores = [self.world.run(each.point, each.seed, each.share, each.split) for each in wanted]
+        pairs = zip(wanted, scores, strict=True)
+        return [Outcome(score, each.share, None if score is not None else "nan") for each, score in pairs]
