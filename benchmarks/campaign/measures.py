@@ -33,7 +33,7 @@ class Measured:
     """Claimed minus true gain of the incumbent at the end, in bits per byte; None while it is the baseline."""
     promotions: int
     false: int
-    """Of them, those whose true effect is zero (an exact no-op) or harm; for a part taken out: harm beyond its margin."""
+    """Of them, those whose true effect is zero (an exact no-op) or harm; of parts taken out, harm beyond the margin."""
     curve: tuple[float, ...]
 
 

@@ -53,6 +53,8 @@ class Trace:
         self.changes.append(Change(self.cost, point, claimed=claimed))
 
 
+SHIPPED = Policy()
+ERRORS = Budget()
 Method = Callable[[World, int, float], Trace]
 """(world, seed, horizon in full runs) → trace."""
 
@@ -60,12 +62,12 @@ Method = Callable[[World, int, float], Trace]
 # -- Foundry -----------------------------------------------------------------------------------------------------------
 
 
-def foundry(policy: Policy = Policy(), strategy: str = "evolve", budget: Budget = Budget()) -> Method:
+def foundry(policy: Policy = SHIPPED, strategy: str = "evolve", budget: Budget = ERRORS) -> Method:
     """The campaign as it ships on a court with fresh seeds; its incumbent is the champion."""
     return lambda world, seed, horizon: _campaign(world, seed, horizon, policy, strategy, budget)[0]
 
 
-def frontier(policy: Policy = Policy(), strategy: str = "evolve", budget: Budget = Budget()) -> Method:
+def frontier(policy: Policy = SHIPPED, strategy: str = "evolve", budget: Budget = ERRORS) -> Method:
     """The same campaign, watched at its frontier: what search builds on and nobody has certified."""
     return lambda world, seed, horizon: _campaign(world, seed, horizon, policy, strategy, budget)[1]
 
@@ -103,7 +105,10 @@ class _Heard:
     """A journal that tells."""
 
     def __init__(self, tell: Callable[[dict], None]) -> None:
-        self.append = tell
+        self._tell = tell
+
+    def append(self, event: dict) -> None:
+        self._tell(event)
 
 
 # -- peers -------------------------------------------------------------------------------------------------------------

@@ -1,10 +1,11 @@
 """Records the table of the proof: `python -m benchmarks.campaign.record` trains every point of the factorial.
 
 A unit is one recipe on a block of seeds at one rung, trained as a population by the ordinary loop and scored in this
-process by plain cross-entropy on the judge's windows: for built-in causal parts that is the judge's score (`--check N`
-trains N runs through the ordinary engine, sandboxed judging and all, and compares). Every unit is appended in one write
-and synced; a unit that was cut off is trained again, and nothing that is whole is. Blocks come one after the other, so
-a table that is stopped early is a complete rectangle of fewer seeds: `--pack` writes it to results/recorded.csv.gz.
+process by plain cross-entropy on the judge's windows: for built-in causal parts that is the judge's score (`live.py
+--check N` trains N runs through the ordinary engine, sandboxed judging and all, and compares). Every unit is appended
+in one write and synced; a unit that was cut off is trained again, and nothing that is whole is. Blocks come one after
+the other, so a table that is stopped early is a complete rectangle of fewer seeds: `--pack` writes it to
+results/recorded.csv.gz.
 
 May not: judge anything that a user promotes, or write to a ledger of theirs.
 """

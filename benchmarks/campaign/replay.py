@@ -90,8 +90,8 @@ def row(scenario: str, name: str, found: dict[str, Any]) -> str:
     shown = "—" if optimism is None else f"{optimism['mean']:+.4f} [{optimism['low']:+.4f}, {optimism['high']:+.4f}]"
     costs = " | ".join(cost(found["to_target"][f"{target:.0%}"]) for target in TARGETS)
     area, false = found["area"]["mean"], found["false_promotions"]["mean"]
-    promotions = found["promotions"]["mean"]
-    return f"| {scenario} | {name} | {costs} | {area:.3f} | {shown} | {false:.2f} of {promotions:.2f} | {found['replays']} |"
+    kept = f"{false:.2f} of {found['promotions']['mean']:.2f}"
+    return f"| {scenario} | {name} | {costs} | {area:.3f} | {shown} | {kept} | {found['replays']} |"
 
 
 def main(arguments: list[str] | None = None) -> int:
