@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from foundry.core import places
-from foundry.core.errors import RequestError, RunFailure
+from foundry.core.errors import RequestError, RunFailure, WorkError
 from foundry.core.files import write_json
 from foundry.data.prepared import Prepared
 from foundry.recipe import Recipe
@@ -149,7 +149,7 @@ class Engine:
         if run["status"] == "failed" and not self.retry:
             failure = RunResult(ask.spec, ask.split, "failed", run["reason"], run["detail"], facts=run, stored=True)
             return self._end(ask, failure)
-        if run["status"] in ("trained", "done") and self._weights(ask).is_dir():
+        if run["status"] in ("trained", "done") and self._has_weights(ask):
             return self._submit_judge(ask)
         training_here = any(o.stage == "train" and o.spec.id == ask.spec.id for o in self._asks.values())
         again = run["fence"] if run["status"] in ("trained", "done", "failed") else None
@@ -335,6 +335,18 @@ class Engine:
         """A worker's share of the cores, where a step has enough for them to do; in a small one they only wait."""
         step_flops = spec.recipe.step_tokens * spec.flops_per_token(data.vocab_size)
         return max(1, (os.cpu_count() or 1) // self.jobs) if step_flops >= STEP_FLOPS_FOR_THREADS else 1
+
+    def _has_weights(self, ask: _Ask) -> bool:
+        """Whether what was trained is still there as it was saved; a torn checkpoint is removed, to be trained anew."""
+        from foundry.train.checkpoint import load_weights
+
+        folder = self._weights(ask)
+        try:
+            load_weights(folder)
+        except WorkError:
+            shutil.rmtree(folder, ignore_errors=True)
+            return False
+        return True
 
     def _weights(self, ask: _Ask) -> Path:
         return run_folder(ask.spec.id) / "checkpoint"
