@@ -45,9 +45,11 @@ class Guard:
         """The payload of `supervised:train` around that of `train.worker`."""
         return {"train": payload, **self._inside(recipe), "memory_bytes": memory_bytes}
 
-    def measuring(self, recipe: Recipe, vocab_size: int, folder: str, memory_bytes: int) -> dict[str, Any]:
-        """The payload of `supervised:measure`."""
-        asked = {"model": recipe.to_dict()["model"], "vocab_size": vocab_size, "folder": folder}
+    def measuring(
+        self, recipe: Recipe, vocab_size: int, folder: str, memory_bytes: int, seconds: float
+    ) -> dict[str, Any]:
+        """The payload of `supervised:measure`, which may take so many seconds."""
+        asked = {"model": recipe.to_dict()["model"], "vocab_size": vocab_size, "folder": folder, "seconds": seconds}
         return {**asked, **self._inside(recipe), "memory_bytes": memory_bytes}
 
     def judging(self, recipe: Recipe, payload: dict[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from foundry.train.worker import BatchAt, Job, reader
 LOOK_SECONDS = 0.5
 HARVEST_SECONDS = 5.0
 MEASURE_SECONDS = 60.0
+"""At most, for one forward pass of one row; a run's own limits may be lower."""
 DISK_BYTES = 4 << 30
 """All that a run may leave on the disk."""
 
@@ -44,7 +45,7 @@ def train(payload: dict[str, Any], line: Line) -> dict[str, Any]:
 def measure(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     """{"flops_per_token", "parameters"} of a model with workspace code. Raises RunFailure.
 
-    payload: model, vocab_size, workspace, confined, memory_bytes, folder (to be made and removed)."""
+    payload: model, vocab_size, workspace, confined, memory_bytes, folder (to be made and removed), seconds."""
     folder = Path(payload["folder"])
     _make_empty(folder)
     try:
@@ -57,12 +58,16 @@ def measure(payload: dict[str, Any], line: Line) -> dict[str, Any]:
             payload["confined"],
             payload["memory_bytes"],
         )
-        deadline = time.monotonic() + MEASURE_SECONDS
+        seconds = min(MEASURE_SECONDS, payload["seconds"])
+        deadline = time.monotonic() + seconds
         try:
             while inner.open and time.monotonic() < deadline:
                 inner.hear(LOOK_SECONDS)
         finally:
+            timed_out = inner.open
             inner.end()
+        if timed_out:
+            raise RunFailure("timeout", f"one forward pass of one row took over {seconds:g} s")
         found = inner.result()
         counts = {key: found.get(key) for key in ("flops_per_token", "parameters")}
         if not all(isinstance(count, int) and 0 < count < 1 << 62 for count in counts.values()):
