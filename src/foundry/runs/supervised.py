@@ -33,19 +33,19 @@ DISK_BYTES = 4 << 30
 
 
 def train(payload: dict[str, Any], line: Line) -> dict[str, Any]:
-    """Train a run with workspace code. payload: train (as for `train.worker`), workspace, confined, memory_bytes.
+    """Train a run with workspace code. payload: train (as for `train.worker`), workspace, tier, memory_bytes.
 
     Returns what `train.worker.main` returns, with tokens and seconds as they were counted here. Raises RunFailure.
     """
     os.environ["FOUNDRY_WORKSPACE"] = payload["workspace"]  # where fields are read from, as text
-    harness = _Training(payload["train"], Path(payload["workspace"]), payload["confined"], payload["memory_bytes"], line)
+    harness = _Training(payload["train"], Path(payload["workspace"]), payload["tier"], payload["memory_bytes"], line)
     return harness.run()
 
 
 def measure(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     """{"flops_per_token", "parameters"} of a model with workspace code. Raises RunFailure.
 
-    payload: model, vocab_size, workspace, confined, memory_bytes, folder (to be made and removed), seconds."""
+    payload: model, vocab_size, workspace, tier, memory_bytes, folder (to be made and removed), seconds."""
     folder = Path(payload["folder"])
     _make_empty(folder)
     try:
@@ -55,7 +55,7 @@ def measure(payload: dict[str, Any], line: Line) -> dict[str, Any]:
             asked,
             folder,
             Path(payload["workspace"]),
-            payload["confined"],
+            payload["tier"],
             payload["memory_bytes"],
         )
         seconds = min(MEASURE_SECONDS, payload["seconds"])
@@ -91,7 +91,7 @@ class _Training:
 
     payload: dict[str, Any]
     workspace: Path
-    confined: bool
+    tier: str
     memory_bytes: int
     line: Line
     served: int = 0
@@ -112,7 +112,7 @@ class _Training:
         block = Block(job.train.batch_size, job.model.context)
         inside = {**self.payload, "out": str(self.folder), "train_dir": ""}
         inner = Inner(
-            "foundry.runs.inside:train", inside, self.folder, self.workspace, self.confined, self.memory_bytes, block
+            "foundry.runs.inside:train", inside, self.folder, self.workspace, self.tier, self.memory_bytes, block
         )
         block.keep_harness_end()
         try:
