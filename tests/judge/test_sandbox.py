@@ -264,7 +264,7 @@ def test_a_contestant_that_reaches_out_of_its_process_fails_with_a_crash(
 ):
     torch.set_num_threads(1)
     monkeypatch.setenv("FOUNDRY_WORKSPACE", str(entrants.WORKSPACE))
-    job = entrants.entrant(tmp_path, entrants.model_section(trick), confined=True)
+    job = entrants.entrant(tmp_path, entrants.model_section(trick), tier="landlock")
     with pytest.raises(RunFailure, match=REFUSED[trick]) as caught:
         worker.judge(job, entrants.stretches, entrants.Line())
     assert caught.value.reason == "crash"

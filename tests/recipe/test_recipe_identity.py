@@ -186,3 +186,10 @@ def test_an_error_in_a_file_names_the_file(recipe: Recipe, tmp_path: Path) -> No
 def test_the_shipped_baseline_is_a_recipe_with_every_field_written_out() -> None:
     path = Path(__file__).parents[2] / "experiments" / "baseline.yaml"
     assert yaml_io.load(path) == Recipe.load(path).to_dict()
+
+
+def test_as_many_key_heads_as_heads_is_one_recipe_however_it_is_written(recipe: Recipe) -> None:
+    written = Recipe.from_dict(with_value(recipe, "model.attention", {"kind": "gqa", "heads": 4, "kv_heads": 4}))
+    left_out = Recipe.from_dict(with_value(recipe, "model.attention", {"kind": "gqa", "heads": 4}))
+    fewer = Recipe.from_dict(with_value(recipe, "model.attention", {"kind": "gqa", "heads": 4, "kv_heads": 2}))
+    assert written.fingerprint == left_out.fingerprint != fewer.fingerprint

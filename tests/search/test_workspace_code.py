@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from foundry.core.errors import RequestError
+from foundry.core.errors import BrokenCode, RequestError
 from foundry.judge import sandbox
 from foundry.mutate import mutate, write
 from foundry.recipe import Recipe
@@ -117,6 +117,14 @@ def test_agents_parts_are_trained_judged_and_ranked_like_any_other_and_leaks_are
 
 def _runs(row: dict[str, Any]) -> list[str]:
     return [run["run"] for run in row.get("runs", [])]
+
+
+def test_code_that_hangs_is_refused_by_a_runs_own_limit_and_as_a_timeout(workspace: Path) -> None:
+    text = PARTS["norm/broken.py"].replace("{}[width]", "__import__('time').sleep(600)")
+    (workspace / "modules/norm/hangs.py").write_text(text)
+    with small_lab(stall_seconds=3) as lab, pytest.raises(BrokenCode) as caught:
+        lab.arm_of(mutated("norm:hangs"))
+    assert caught.value.reason == "timeout"
 
 
 def test_a_workspace_part_trains_bit_by_bit_as_it_would_in_the_package(workspace: Path) -> None:

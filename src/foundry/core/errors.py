@@ -66,6 +66,15 @@ class RequestError(FoundryError):
     exit_code = 2
 
 
+class BrokenCode(RequestError):
+    """Workspace code that can't be built or run once. reason: that of a run that fails, one of `REASONS`."""
+
+    def __init__(self, name: str, reason: str, detail: str) -> None:
+        hint = "foundry check FILE says more"
+        super().__init__("code.broken", name, f"{reason}: {detail}", got=reason, hint=hint)
+        self.reason = reason
+
+
 class WorkError(FoundryError):
     """The request was right and the work failed."""
 

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict
 
 from foundry.core.errors import FoundryError, RequestError, shown
 
+IDENTITY = {"for": "identity"}
+"""pydantic's context when a section is written to be fingerprinted: two spellings of one thing are written alike."""
+
 
 class Section(BaseModel):
     """A frozen, validated part of a recipe."""

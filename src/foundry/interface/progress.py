@@ -74,7 +74,8 @@ class Display:
         if result.ok:
             seconds = result.facts.get("seconds")
             cost = "from the ledger" if result.stored else f"{seconds:.1f} s" if seconds is not None else ""
-            self.say(f"  {_label(result.spec)}  {result.bpb:.4f} bits per byte  ({cost})")
+            unit = "bits per byte" + (" on the sealed test split" if result.split == "test" else "")
+            self.say(f"  {_label(result.spec)}  {result.bpb:.4f} {unit}  ({cost})")
         else:
             last_line = result.detail.splitlines()[-1] if result.detail else ""
             self.say(f"  {_label(result.spec)}  failed: {result.reason}  {last_line}")

@@ -166,8 +166,12 @@ def reverted(document: Document) -> None:
 
 
 def data(document: Document) -> None:
-    for key, value in document.items():
-        console.print(f"{key:>14}  {value}", markup=False)
+    rows = [
+        (name, *(f"{split[key]:,}" for key in ("documents", "bytes", "tokens")))
+        for name, split in document["splits"].items()
+    ]
+    table(f"{document['source']}, {document['vocab_size']} tokens", ("split", "documents", "bytes", "tokens"), rows)
+    console.print(f"Prepared in {document['train_dir']}; the judge's splits apart from it.", markup=False)
 
 
 def kinds(slots: dict[str, dict[str, str]]) -> None:

@@ -12,6 +12,7 @@ import mmap
 import os
 import struct
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 
@@ -43,12 +44,17 @@ class Status(IntEnum):
 class Channel:
     """Shared memory and pipes for batches of up to `rows` windows of `context` ids over `vocab_size` tokens."""
 
-    def __init__(self, rows: int, context: int, vocab_size: int) -> None:
+    def __init__(self, rows: int, context: int, vocab_size: int, files: tuple[int, int, int] | None = None) -> None:
+        """files: the contestant's end of a channel that exists, of which only that end can be used."""
         self.rows, self.context, self.vocab_size = rows, context, vocab_size
         self.slice_positions = max(1, min(rows * context, SLICE_FLOATS // vocab_size))
         self._ids_bytes = rows * context * 8
         self._logits_bytes = self.slice_positions * vocab_size * 4
         self._size = self._ids_bytes + self._logits_bytes + WORDS_BYTES
+        if files is not None:
+            self._block, question, answer = files
+            self._questions, self._answers = (question, -1), (-1, answer)
+            return
         self._block = os.memfd_create("contestant", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(self._block, self._size)
         fcntl.fcntl(self._block, _F_ADD_SEALS, _SEAL_SEAL | _SEAL_SHRINK | _SEAL_GROW)
@@ -60,6 +66,15 @@ class Channel:
     def contestant_fds(self) -> set[int]:
         """What a contestant's process keeps open."""
         return {self._block, self._questions[0], self._answers[1]}
+
+    def to_json(self) -> dict[str, Any]:
+        """For a program that is started with the contestant's files."""
+        files = [self._block, self._questions[0], self._answers[1]]
+        return {"rows": self.rows, "context": self.context, "vocab_size": self.vocab_size, "files": files}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Channel:
+        return cls(**{**value, "files": tuple(value["files"])})
 
     def enter_contestant(self) -> None:
         self._map()

@@ -23,9 +23,9 @@ from foundry.judge.sandbox.confinement import available
 _PR_SET_PDEATHSIG = 1
 
 
-def _confined_by_default() -> bool:
-    """Where the kernel can. With an accelerator it is asked for, by who judges agents' code: it isn't tried there."""
-    return available() and not accelerator_devices()
+def _tier_by_default() -> str:
+    """Confined where the kernel can. With an accelerator it is asked for, by who judges agents' code."""
+    return "landlock" if available() and not accelerator_devices() else "none"
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,17 @@ class Job:
     device: str
     threads: int
     precision: str
-    confined: bool = field(default_factory=_confined_by_default)
-    """Whether its process gives up everything but reading code and weights before the model's code is loaded."""
+    tier: str = field(default_factory=_tier_by_default)
+    """In all but `none` its process gives up everything but reading code and weights before the model is loaded."""
     admitted: bool = False
     """Whether workspace code may run in a process that isn't confined."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {**vars(self), "checkpoint": str(self.checkpoint)}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Job:
+        return cls(**{**value, "checkpoint": Path(value["checkpoint"])})
 
     @property
     def context(self) -> int:
@@ -100,9 +107,9 @@ class _Answerer:
         from foundry.model import ModelConfig, build
         from foundry.train import checkpoint, device
 
-        if self.job.confined:
+        if self.job.tier != "none":
             confine(contestant_policy(self.job.checkpoint, self.job.device))
-        if self.job.confined or self.job.admitted:
+        if self.job.tier != "none" or self.job.admitted:
             code.admit()
         self.device = device.choose_device(self.job.device)
         device.settle(self.device, self.job.threads)

@@ -5,7 +5,6 @@ May not: import the contestant's code, believe anything it says beyond a status 
 
 from __future__ import annotations
 
-import os
 import select
 import signal
 import time
@@ -16,23 +15,20 @@ from torch import Tensor
 
 from foundry.core.errors import RunFailure
 from foundry.judge.channel import Ask, Channel, Status
-from foundry.judge.contestant import Job, serve
+from foundry.judge.process import Process
 
 EXIT_SECONDS = 2.0  # from the end of a process's answers to its own end
 _REASONS = {Status.CRASH: "crash", Status.OOM: "oom", Status.INVALID: "invalid"}
 
 
 class Seat:
-    """Forks on creation, and so must be made before judged text is read, and while this process has one thread."""
+    """Takes the judge's end of the channel; the process at the other end has started."""
 
-    def __init__(self, job: Job, channel: Channel, call_seconds: float) -> None:
-        self.channel, self.call_seconds = channel, call_seconds
+    def __init__(self, channel: Channel, process: Process, call_seconds: float) -> None:
+        self.channel, self.process, self.call_seconds = channel, process, call_seconds
         self._loading, self._loaded = False, False
         self.forward_seconds = 0.0
         self._copy: np.ndarray | None = None
-        self.pid = os.fork()
-        if self.pid == 0:
-            serve(job, channel)
         channel.enter_judge()
         self._alive = True
 
@@ -71,8 +67,7 @@ class Seat:
         """Kill the process and take it off the table. May be called twice."""
         if self._alive:
             self._alive = False
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
+            self.process.kill()
             self.channel.close()
 
     def _ask(self, ask: Ask, argument: int = 0) -> None:
@@ -92,15 +87,10 @@ class Seat:
 
     def _gone(self) -> RunFailure:
         """How a process that answers no more has ended; one that only broke off its channel is ended here."""
-        deadline = time.monotonic() + EXIT_SECONDS
-        while not os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-            if time.monotonic() > deadline:
-                self.end()
-                return RunFailure("crash", "the model's process broke off its channel to the judge")
-            time.sleep(0.005)
-        self._alive = False
-        self.channel.close()
-        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        code = self.process.exit_code(EXIT_SECONDS)
+        self.end()
+        if code is None:
+            return RunFailure("crash", "the model's process broke off its channel to the judge")
         if code >= 0:
             return RunFailure("crash", f"the model's process ended with exit code {code}")
         name = signal.Signals(-code).name

@@ -20,6 +20,7 @@ from foundry.core.errors import RequestError
 from foundry.judge.channel import Channel
 from foundry.judge.contestant import Job
 from foundry.judge.plausible import quarantine
+from foundry.judge.process import start
 from foundry.judge.score import TOLERANCES, Judging, Score
 from foundry.judge.seat import Seat
 from foundry.judge.splice import MAX_ROUNDS, make_plan, rounds_for
@@ -41,7 +42,7 @@ def main(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     """Judge one checkpoint on one split. Raises what `judge` raises.
 
     payload: model, vocab_size, checkpoint, judge_dir, split, judged_bytes, device, threads; optionally precision
-    (`fp32`), reference_bpb, call_seconds, confined and admitted (see `Job`). Returns bpb, bytes, tokens, seconds,
+    (`fp32`), reference_bpb, call_seconds, tier and admitted (see `Job`). Returns bpb, bytes, tokens, seconds,
     forward_seconds, tier and probes.
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # there is nothing to save: asked to stop, it ends
@@ -53,7 +54,7 @@ def main(payload: dict[str, Any], line: Line) -> dict[str, Any]:
         device=payload["device"],
         threads=payload["threads"],
         precision=payload.get("precision", "fp32"),
-        **{key: payload[key] for key in ("confined", "admitted") if key in payload},
+        **{key: payload[key] for key in ("tier", "admitted") if key in payload},
     )
 
     def read() -> Iterable[Stretch]:
@@ -68,7 +69,7 @@ def main(payload: dict[str, Any], line: Line) -> dict[str, Any]:
         "tokens": score.tokens,
         "seconds": time.monotonic() - started,
         "forward_seconds": score.forward_seconds,
-        "tier": "landlock" if job.confined else "none",
+        "tier": job.tier,
         "probes": {
             "cuts": score.cuts,
             "splice_gap": score.splice_gap,
@@ -88,9 +89,9 @@ def judge(job: Job, read: Callable[[], Iterable[Stretch]], line: Line, call_seco
     most_rows = _most_rows(job.context, job.vocab_size)
     seats: list[Seat] = []
     try:
-        for _ in range(MAX_ROUNDS + 3):
-            channel = Channel(most_rows, job.context, job.vocab_size)
-            seats.append(Seat(job, channel, call_seconds))
+        channels = [Channel(most_rows, job.context, job.vocab_size) for _ in range(MAX_ROUNDS + 3)]
+        for channel, process in zip(channels, start(job, channels), strict=True):
+            seats.append(Seat(channel, process, call_seconds))
         torch.set_num_threads(job.threads)
         windows = cut_windows(read(), job.context, job.vocab_size)
         count = len(windows.lengths)

@@ -6,10 +6,11 @@ H heads, K key/value heads, E head dim. May not: write into the residual stream.
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, SerializationInfo, field_serializer
 from torch import Tensor, nn
 
 from foundry.core.errors import RequestError
+from foundry.core.section import IDENTITY
 from foundry.modules.attention import AttentionConfig, even_head_dim
 from foundry.modules.mixing import attend, join_heads, split_heads
 from foundry.modules.norm import NormConfig
@@ -23,6 +24,11 @@ class GroupedConfig(AttentionConfig):
 
     kv_heads: int | None = Field(None, ge=1, le=4096)
     """Heads of keys and values; none for as many as `heads`. Must divide `heads`."""
+
+    @field_serializer("kv_heads")
+    def _identity(self, kv_heads: int | None, info: SerializationInfo) -> int | None:
+        """Left out or written out, as many as `heads` is one recipe."""
+        return kv_heads or self.heads if info.context == IDENTITY else kv_heads
 
     def head_dim(self, width: int) -> int:
         return even_head_dim(width, self.heads)

@@ -12,7 +12,7 @@ from foundry.core import yaml_io
 from foundry.core.errors import FoundryError
 from foundry.core.fingerprint import file_fingerprint, fingerprint
 from foundry.core.paths import get_path
-from foundry.core.section import Section, validate
+from foundry.core.section import IDENTITY, Section, validate
 from foundry.core.slot import Slot
 from foundry.data.config import DataConfig
 from foundry.data.tokenizer import SLOT as TOKENIZER
@@ -72,7 +72,7 @@ class Recipe(Section):
     @cached_property
     def fingerprint(self) -> str:
         """32 hex digits; the name has no part in it, the source of workspace parts does."""
-        content = {key: value for key, value in self.to_dict().items() if key != "name"}
+        content = self.model_dump(mode="json", context=IDENTITY, exclude={"name"})
         return fingerprint({"recipe": content, "sources": self.sources()})
 
     def code_files(self) -> dict[str, tuple[str, Path]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from foundry.core import places
-from foundry.core.errors import RequestError, RunFailure
+from foundry.core.errors import BrokenCode, RunFailure, WorkError
 from foundry.core.files import write_json
 from foundry.data.prepared import Prepared
 from foundry.recipe import Recipe
@@ -149,7 +149,7 @@ class Engine:
         if run["status"] == "failed" and not self.retry:
             failure = RunResult(ask.spec, ask.split, "failed", run["reason"], run["detail"], facts=run, stored=True)
             return self._end(ask, failure)
-        if run["status"] in ("trained", "done") and self._weights(ask).is_dir():
+        if run["status"] in ("trained", "done") and self._has_weights(ask):
             return self._submit_judge(ask)
         training_here = any(o.stage == "train" and o.spec.id == ask.spec.id for o in self._asks.values())
         again = run["fence"] if run["status"] in ("trained", "done", "failed") else None
@@ -177,8 +177,8 @@ class Engine:
     def measure(self, recipe: Recipe, vocab_size: int) -> None:
         """See to it that `costs.flops_per_token` knows the recipe, by counting in a sandbox where its code must run.
 
-        Raises RequestError for code that can't be built or is refused on this machine; nothing happens where it is
-        known already."""
+        Raises BrokenCode for code that can't be built or run once within a run's own limits, RequestError where this
+        machine can't confine it; nothing happens where it is known already."""
         if not recipe.sources():
             return
         self.ledger.recipes.put(recipe)  # so that what is measured, and run later, is what was asked about
@@ -188,14 +188,14 @@ class Engine:
         flops = self.ledger.setting(id)
         if flops is None:
             folder = places.runs().absolute() / "measuring" / recipe.fingerprint
-            payload = self.guard.measuring(recipe, vocab_size, str(folder), self.memory_bytes)
+            seconds = 0.9 * min(self.limits.wall_seconds, self.limits.stall_seconds)  # before the pool ends it
+            payload = self.guard.measuring(recipe, vocab_size, str(folder), self.memory_bytes, seconds)
             self._give(id, "foundry.runs.supervised:measure", payload, folder.with_suffix(".txt"))
             while id not in self._measured:
                 self._turn()
             ended = self._measured.pop(id)
             if ended.result is None:
-                message = f"{ended.reason}: {ended.detail}"
-                raise RequestError("code.broken", recipe.name, message, hint="foundry check FILE says more")
+                raise BrokenCode(recipe.name, _as_failure(ended).reason, ended.detail)
             flops = ended.result["flops_per_token"]
             self.ledger.keep_setting(id, flops)
         costs.learn(recipe, vocab_size, flops)
@@ -280,8 +280,7 @@ class Engine:
             ask.losses += 1
             return self._submit_train(ask) if ask.stage == "train" else self._submit_judge(ask)
         if event.reason is not None:
-            reason = "crash" if event.reason == "lost" else event.reason
-            return self._failed(ask, RunFailure(reason, event.detail))
+            return self._failed(ask, _as_failure(event))
         result = event.result or {}
         if ask.stage == "judge":
             return self._judged(ask, result)
@@ -336,6 +335,18 @@ class Engine:
         step_flops = spec.recipe.step_tokens * spec.flops_per_token(data.vocab_size)
         return max(1, (os.cpu_count() or 1) // self.jobs) if step_flops >= STEP_FLOPS_FOR_THREADS else 1
 
+    def _has_weights(self, ask: _Ask) -> bool:
+        """Whether what was trained is still there as it was saved; a torn checkpoint is removed, to be trained anew."""
+        from foundry.train.checkpoint import load_weights
+
+        folder = self._weights(ask)
+        try:
+            load_weights(folder)
+        except WorkError:
+            shutil.rmtree(folder, ignore_errors=True)
+            return False
+        return True
+
     def _weights(self, ask: _Ask) -> Path:
         return run_folder(ask.spec.id) / "checkpoint"
 
@@ -346,6 +357,11 @@ class Engine:
 
 def run_folder(run_id: str) -> Path:
     return places.runs().absolute() / run_id[:16]  # workers may stand elsewhere
+
+
+def _as_failure(event: Ended) -> RunFailure:
+    """How a task ended that has no result; one that the machine keeps losing counts as crashed."""
+    return RunFailure("crash" if event.reason in ("lost", None) else event.reason, event.detail)
 
 
 def _task_id(ask: _Ask) -> str:

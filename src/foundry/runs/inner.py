@@ -16,7 +16,7 @@ from typing import Any, final
 
 from foundry.core.errors import REASONS, RunFailure
 from foundry.judge.sandbox import passed_on
-from foundry.runs.inside import Order, policy_for, serve
+from foundry.runs.inside import Order, policy_for, start
 from foundry.runs.supply import Block
 from foundry.runs.wire import Wire
 
@@ -31,21 +31,21 @@ class Inner:
         payload: dict[str, Any],
         folder: Path,
         workspace: Path,
-        confined: bool,
+        tier: str,
         memory_bytes: int,
         block: Block | None = None,
     ) -> None:
         places = {"FOUNDRY_CACHE": folder, "HOME": folder, "TMPDIR": folder, "TORCHINDUCTOR_CACHE_DIR": folder}
         env = passed_on(FOUNDRY_WORKSPACE=str(workspace), **{name: str(place) for name, place in places.items()})
         policy = policy_for(folder, workspace, memory_bytes, env)
-        order = Order(target, payload, policy, confined)
+        order = Order(target, payload, policy, tier)
         ours, theirs = socket.socketpair()
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         parent = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
-            serve(order, theirs, block, parent)
+            start(order, theirs, block, parent)
         theirs.close()
         self.wire = Wire(ours)
         self.messages: list[dict[str, Any]] = []
@@ -71,8 +71,9 @@ class Inner:
                 self.messages.append(message)
 
     def ask_to_stop(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGTERM)
+        """By a signal to the process itself: what bubblewrap puts around it passes none on."""
+        with contextlib.suppress(OSError):
+            os.kill(_innermost(self.pid), signal.SIGTERM)
 
     def end(self) -> None:
         """Kill it, whatever it is doing, and take it off the table."""
@@ -91,8 +92,15 @@ class Inner:
             case {"failure": [str(reason), str(detail)]} if reason in REASONS:
                 raise RunFailure(reason, _printable(detail))
         code = self.exit_code or 0
+        code = 128 - code if code > 128 else code  # as bubblewrap tells of a signal
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"left with exit code {code}"
         raise RunFailure("timeout" if -code == signal.SIGXCPU else "crash", f"the process of the model's code {how}")
+
+
+def _innermost(pid: int) -> int:
+    """The end of a chain of only children: `pid` itself where it has none. (Inside, nothing can be started.)"""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return _innermost(int(children[0])) if children else pid
 
 
 def _printable(text: str) -> str:

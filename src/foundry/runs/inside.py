@@ -1,5 +1,7 @@
 """The life of a process that runs workspace code: confined first, then allowed to import it. May not: return.
 
+    python -P -m foundry.runs.inside '{"target": …}'     (how `start` begins it inside bubblewrap)
+
 It has an empty folder to write in, its workspace to read, a wire to its harness, and nothing else: no training file, no
 judged text, no ledger, no network, no environment. What it says is heard as claims.
 """
@@ -7,9 +9,12 @@ judged text, no ledger, no network, no environment. What it says is heard as cla
 from __future__ import annotations
 
 import gc
+import importlib
+import json
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,12 +22,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from foundry.core import code
-from foundry.judge.sandbox import Policy, confine
+from foundry.judge.sandbox import Policy, confine, wrap
 from foundry.runs.line import Line
 from foundry.runs.linux import die_with_parent
 from foundry.runs.supply import Block
 from foundry.runs.wire import Wire
 from foundry.runs.worker import outcome
+
+
+PRELOAD = ("torch._dynamo", "foundry.train.worker")
+"""What a warm process has imported already; confined, some of it would look for places to write."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +41,49 @@ class Order:
     target: str
     payload: dict[str, Any]
     policy: Policy
-    confined: bool
+    tier: str
 
 
-def serve(order: Order, end: socket.socket, block: Block | None, parent: int) -> NoReturn:
+def start(order: Order, end: socket.socket, block: Block | None, parent: int) -> NoReturn:
     """From just after the fork. Never returns, never raises."""
     try:
         die_with_parent(parent)  # before the confinement, which makes it irrevocable
+        files = {end.fileno(), *(block.trainers_files() if block else ())}
+        _keep_only({1, 2, *files})
+        if order.tier == "bubblewrap":
+            _start_anew(order, end, block, files)
         gc.freeze()  # what the harness left behind is never collected here
-        _keep_only({1, 2, end.fileno(), *(block.trainers_files() if block else ())})
-        if order.confined:
+        _obey(order, end, block)
+    finally:
+        os._exit(0)
+
+
+def _start_anew(order: Order, end: socket.socket, block: Block | None, files: set[int]) -> NoReturn:
+    """Become bubblewrap with a new Python in it. (Its own environment could be read inside.)"""
+    for handle in files:
+        os.set_inheritable(handle, True)
+    said = {
+        "order": {**vars(order), "policy": order.policy.to_json()},
+        "wire": end.fileno(),
+        "block": block.to_json() if block else None,
+    }
+    command = wrap([sys.executable, "-P", "-m", "foundry.runs.inside", json.dumps(said)], order.policy)
+    os.execve(command[0], command, dict(order.policy.env))
+
+
+def main() -> NoReturn:
+    """Inside bubblewrap, nothing imported yet."""
+    said = json.loads(sys.argv[1])
+    order = Order(**{**said["order"], "policy": Policy.from_json(said["order"]["policy"])})
+    block = Block.from_json(said["block"]) if said["block"] else None
+    for name in (*PRELOAD, order.target.partition(":")[0]):
+        importlib.import_module(name)
+    _obey(order, socket.socket(fileno=said["wire"]), block)
+
+
+def _obey(order: Order, end: socket.socket, block: Block | None) -> NoReturn:
+    try:
+        if order.tier != "none":
             confine(order.policy)
         else:
             os.environ.clear()
@@ -92,3 +134,7 @@ def policy_for(folder: Path, workspace: Path, memory_bytes: int, env: dict[str, 
         memory_bytes=memory_bytes,
         file_bytes=min(memory_bytes, 1 << 32) or 1 << 32,
     )
+
+
+if __name__ == "__main__":
+    main()

@@ -27,24 +27,25 @@ from foundry.train.worker import BatchAt, Job, reader
 LOOK_SECONDS = 0.5
 HARVEST_SECONDS = 5.0
 MEASURE_SECONDS = 60.0
+"""At most, for one forward pass of one row; a run's own limits may be lower."""
 DISK_BYTES = 4 << 30
 """All that a run may leave on the disk."""
 
 
 def train(payload: dict[str, Any], line: Line) -> dict[str, Any]:
-    """Train a run with workspace code. payload: train (as for `train.worker`), workspace, confined, memory_bytes.
+    """Train a run with workspace code. payload: train (as for `train.worker`), workspace, tier, memory_bytes.
 
     Returns what `train.worker.main` returns, with tokens and seconds as they were counted here. Raises RunFailure.
     """
     os.environ["FOUNDRY_WORKSPACE"] = payload["workspace"]  # where fields are read from, as text
-    harness = _Training(payload["train"], Path(payload["workspace"]), payload["confined"], payload["memory_bytes"], line)
+    harness = _Training(payload["train"], Path(payload["workspace"]), payload["tier"], payload["memory_bytes"], line)
     return harness.run()
 
 
 def measure(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     """{"flops_per_token", "parameters"} of a model with workspace code. Raises RunFailure.
 
-    payload: model, vocab_size, workspace, confined, memory_bytes, folder (to be made and removed)."""
+    payload: model, vocab_size, workspace, tier, memory_bytes, folder (to be made and removed), seconds."""
     folder = Path(payload["folder"])
     _make_empty(folder)
     try:
@@ -54,15 +55,19 @@ def measure(payload: dict[str, Any], line: Line) -> dict[str, Any]:
             asked,
             folder,
             Path(payload["workspace"]),
-            payload["confined"],
+            payload["tier"],
             payload["memory_bytes"],
         )
-        deadline = time.monotonic() + MEASURE_SECONDS
+        seconds = min(MEASURE_SECONDS, payload["seconds"])
+        deadline = time.monotonic() + seconds
         try:
             while inner.open and time.monotonic() < deadline:
                 inner.hear(LOOK_SECONDS)
         finally:
+            timed_out = inner.open
             inner.end()
+        if timed_out:
+            raise RunFailure("timeout", f"one forward pass of one row took over {seconds:g} s")
         found = inner.result()
         counts = {key: found.get(key) for key in ("flops_per_token", "parameters")}
         if not all(isinstance(count, int) and 0 < count < 1 << 62 for count in counts.values()):
@@ -86,7 +91,7 @@ class _Training:
 
     payload: dict[str, Any]
     workspace: Path
-    confined: bool
+    tier: str
     memory_bytes: int
     line: Line
     served: int = 0
@@ -107,7 +112,7 @@ class _Training:
         block = Block(job.train.batch_size, job.model.context)
         inside = {**self.payload, "out": str(self.folder), "train_dir": ""}
         inner = Inner(
-            "foundry.runs.inside:train", inside, self.folder, self.workspace, self.confined, self.memory_bytes, block
+            "foundry.runs.inside:train", inside, self.folder, self.workspace, self.tier, self.memory_bytes, block
         )
         block.keep_harness_end()
         try:

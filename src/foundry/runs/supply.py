@@ -28,14 +28,19 @@ Send = Callable[[dict[str, Any]], None]
 class Block:
     """Shared memory for ids [B, T + 1], int64, and the pipe that says when they are there."""
 
-    def __init__(self, rows: int, context: int) -> None:
+    def __init__(self, rows: int, context: int, files: tuple[int, int] | None = None) -> None:
+        """files: the trainer's end of a block that exists, of which only that end can be used."""
         self.shape = (rows, context + 1)
         self._size = 8 * rows * (context + 1)
+        self._ids: np.ndarray | None = None
+        if files is not None:
+            self.memory, self.ready_read = files
+            self.ready_write = -1
+            return
         self.memory = os.memfd_create("batch", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(self.memory, self._size)
         fcntl.fcntl(self.memory, _F_ADD_SEALS, _SEAL_SEAL | _SEAL_SHRINK | _SEAL_GROW)
         self.ready_read, self.ready_write = os.pipe()
-        self._ids: np.ndarray | None = None
 
     @property
     def ids(self) -> np.ndarray:
@@ -47,6 +52,15 @@ class Block:
     def trainers_files(self) -> set[int]:
         """What the trainer's process keeps open."""
         return {self.memory, self.ready_read}
+
+    def to_json(self) -> dict[str, Any]:
+        """For a program that is started with the trainer's files."""
+        rows, context = self.shape[0], self.shape[1] - 1
+        return {"rows": rows, "context": context, "files": [self.memory, self.ready_read]}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Block:
+        return cls(**{**value, "files": tuple(value["files"])})
 
     def hand_over(self, ids: torch.Tensor) -> None:
         """The harness's end: ids [B, T + 1] are there."""

@@ -25,7 +25,7 @@ from foundry.judge import sandbox
 from foundry.judge.contestant import Job
 from foundry.judge.worker import judge
 from foundry.recipe.recipe import SLOTS
-from foundry.runs.guard import configured_tier
+from foundry.runs.guard import configured_tier, used
 from foundry.runs.inner import Inner
 from foundry.search.mends import mend
 from foundry.train import checkpoint
@@ -91,15 +91,14 @@ def check(file: Path) -> dict[str, Any]:
     RequestError for a file that can't be checked, or on a machine without the sandbox tier that is asked for.
     """
     started, place = time.monotonic(), locate(file)
-    tier = sandbox.require(configured_tier())
-    confined = tier.at_least("landlock")
+    tier = used(sandbox.require(configured_tier()), configured_tier())
     try:
         code.parsed(place.file, "Config" if place.slot else "Model")
     except RequestError as error:
         number = error.path.rpartition(":")[2]
         passed, faults = [], [_fault("imports", error.message, int(number) if number.isdigit() else None)]
     else:
-        passed, faults = _tried(place, confined)
+        passed, faults = _tried(place, tier)
     for fault in faults:
         fault["mend"] = mend(fault["clause"])
     return {
@@ -109,22 +108,22 @@ def check(file: Path) -> dict[str, Any]:
         "ok": not faults,
         "passed": passed,
         "faults": faults,
-        "tier": "landlock" if confined else "none",
+        "tier": tier,
         "seconds": round(time.monotonic() - started, 2),
     }
 
 
-def _tried(place: Place, confined: bool) -> tuple[list[str], list[dict[str, Any]]]:
+def _tried(place: Place, tier: str) -> tuple[list[str], list[dict[str, Any]]]:
     """Clauses passed, and faults."""
     before = os.environ.get("FOUNDRY_WORKSPACE")
     os.environ["FOUNDRY_WORKSPACE"] = str(place.workspace)  # the judge's contestants look there
     try:
         with tempfile.TemporaryDirectory(prefix="foundry-check-") as name:
             folder = Path(name)
-            passed, faults = _inside(place, folder / "sandbox", confined)
+            passed, faults = _inside(place, folder / "sandbox", tier)
             if "trains" in passed:
                 for state in ("fresh", "trained"):
-                    fault = _probed(place, folder, state, confined)
+                    fault = _probed(place, folder, state, tier)
                     if fault is not None:
                         faults.append(fault)
                         break
@@ -138,7 +137,7 @@ def _tried(place: Place, confined: bool) -> tuple[list[str], list[dict[str, Any]
             os.environ["FOUNDRY_WORKSPACE"] = before
 
 
-def _inside(place: Place, folder: Path, confined: bool) -> tuple[list[str], list[dict[str, Any]]]:
+def _inside(place: Place, folder: Path, tier: str) -> tuple[list[str], list[dict[str, Any]]]:
     """What is tried in the sandbox. What ends it, or takes too long, is a fault of the clause that was on trial."""
     # Before the fork, because confined they would look for places to write: what an optimizer's first step imports
     importlib.import_module("torch._dynamo")
@@ -154,7 +153,7 @@ def _inside(place: Place, folder: Path, confined: bool) -> tuple[list[str], list
         "vocab_size": VOCAB,
         "out": str(folder),
     }
-    inner = Inner("foundry.search.check_inside:main", payload, folder, place.workspace, confined, MEMORY_BYTES)
+    inner = Inner("foundry.search.check_inside:main", payload, folder, place.workspace, tier, MEMORY_BYTES)
     deadline = time.monotonic() + SECONDS
     try:
         while inner.open and time.monotonic() < deadline:
@@ -171,7 +170,7 @@ def _inside(place: Place, folder: Path, confined: bool) -> tuple[list[str], list
     return list(result["passed"]), list(result["faults"])
 
 
-def _probed(place: Place, folder: Path, state: str, confined: bool) -> dict[str, Any] | None:
+def _probed(place: Place, folder: Path, state: str, tier: str) -> dict[str, Any] | None:
     """The judge's opinion of weights that were left in the sandbox, as a fault or None."""
     try:
         checkpoint.copy(folder / "sandbox" / state, folder / state)
@@ -182,8 +181,8 @@ def _probed(place: Place, folder: Path, state: str, confined: bool) -> dict[str,
             device="cpu",
             threads=1,
             precision="fp32",
-            confined=confined,
-            admitted=not confined,
+            tier=tier,
+            admitted=tier == "none",
         )
         torch.set_num_threads(1)
         judge(job, _made_up_text, _Quiet(), SECONDS)

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from foundry.core.errors import FoundryError, RequestError
+from foundry.core.errors import BrokenCode, FoundryError, RequestError
 from foundry.judge.verdict import Match
 from foundry.mutate import mutate
 from foundry.recipe import Recipe
@@ -66,7 +66,8 @@ def sweep(lab: Lab, path: Path, plan: SweepPlan, seen: Seen) -> dict[str, Any]:
         except FoundryError as error:
             if error.code not in ENDS_ONE_CANDIDATE:
                 raise
-            refused.append(_failed(mutation, "invalid" if isinstance(error, RequestError) else "crash", str(error)))
+            reason = error.reason if isinstance(error, BrokenCode) else "crash"
+            refused.append(_failed(mutation, reason, str(error)))
     grid, rival = None, None
     if plan.tune and candidates:
         baseline, candidates, rival, grid = _tuned(lab, baseline, candidates, seeds)

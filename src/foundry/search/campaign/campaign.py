@@ -39,13 +39,14 @@ class Nobody:
 
 
 class Journal(Protocol):
-    """Where events go, durable on return."""
+    """Where events go, durable on return; the event as it was recorded."""
 
-    def append(self, event: Event) -> None: ...
+    def append(self, event: Event) -> Event: ...
 
 
 class Unwritten:
-    def append(self, event: Event) -> None: ...
+    def append(self, event: Event) -> Event:
+        return event
 
 
 ORDINARY, ENDLESS, NOBODY, UNWRITTEN = Policy(), Limits(), Nobody(), Unwritten()
@@ -80,7 +81,11 @@ class Campaign:
         if session is None or session["asked"] != asked:
             self._record({"kind": "opened", "champion": champion, "asked": asked})
         if champion != self.state.champion:
-            self._record({"kind": "rebased", "champion": champion})
+            self.rebase(champion)
+
+    def rebase(self, champion: Point) -> None:
+        """Another champion stands in the baseline file, by a person or another command: go on from there."""
+        self._record({"kind": "rebased", "champion": champion})
 
     def close(self) -> None:
         """What was asked for is done; the same command again is a new request."""
@@ -91,6 +96,8 @@ class Campaign:
         state = self.state
         if state.open is not None:
             return self._race(state.open)
+        if state.in_court:
+            return self._certify()
         left = self.limits.runs_left(*state.spent)
         if left <= 0:
             return "over"
@@ -116,6 +123,8 @@ class Campaign:
 
     def _certify(self) -> Step:
         state = self.state
+        if not state.in_court:
+            self._record({"kind": "court", "champion": state.champion, "point": state.frontier})
         words = [move["word"] for move in state.moves]
         ruling = self.court.certify(state.champion, state.frontier, "+".join(words), list(state.noise))
         half = len(words) // 2
@@ -187,8 +196,7 @@ class Campaign:
     # -- the record ------------------------------------------------------------------------------------------------
 
     def _record(self, event: Event) -> None:
-        self.journal.append(event)
-        self._take(event)
+        self._take(self.journal.append(event))
 
     def _take(self, event: Event) -> None:
         """Fold an event in, and tell the strategy what it says."""
