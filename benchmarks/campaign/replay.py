@@ -29,20 +29,20 @@ from foundry.core.files import write_json
 RESULTS = Path(__file__).parent / "results"
 NOOPS = 3
 """Exact no-ops that may be proposed beside everything else."""
-HORIZON = 300.0
-NEAR = {"position": "rope", "lr": "0.012", "batch_size": "4"}
+HORIZON = 200.0
+NEAR = {"position": "rope", "lr": "0.012"}
 METHODS: dict[str, tuple[Method, int]] = {
     "Foundry, champion": (methods.foundry(), 4000),
     "Foundry, frontier": (methods.frontier(), 4000),
     "greedy, 1 seed": (methods.greedy(1), 4000),
     "greedy, 3 seeds": (methods.greedy(3), 4000),
     "random": (methods.random_search, 4000),
-    "TPE + Hyperband": (tuner("tpe + hyperband", reevaluated=False), 200),
-    "TPE + Hyperband, top 5 again": (tuner("tpe + hyperband", reevaluated=True), 200),
-    "TPE + Wilcoxon": (tuner("tpe + wilcoxon", reevaluated=False), 200),
-    "TPE + Wilcoxon, top 5 again": (tuner("tpe + wilcoxon", reevaluated=True), 200),
-    "ASHA": (tuner("asha", reevaluated=False), 400),
-    "ASHA, top 5 again": (tuner("asha", reevaluated=True), 400),
+    "TPE + Hyperband": (tuner("tpe + hyperband", reevaluated=False), 40),
+    "TPE + Hyperband, top 5 again": (tuner("tpe + hyperband", reevaluated=True), 40),
+    "TPE + Wilcoxon": (tuner("tpe + wilcoxon", reevaluated=False), 40),
+    "TPE + Wilcoxon, top 5 again": (tuner("tpe + wilcoxon", reevaluated=True), 40),
+    "ASHA": (tuner("asha", reevaluated=False), 100),
+    "ASHA, top 5 again": (tuner("asha", reevaluated=True), 100),
 }
 """Name → the method, and how often it is replayed. Foundry's two are one campaign, looked at twice."""
 

@@ -31,7 +31,7 @@ from foundry.search.strategies import parts
 NOOP = "noop"
 SHARES = (0.25, FULL)
 """What rungs the table has."""
-_DIVISION = {"screening": 0.36, "court": 0.28, "remeasure": 0.12, "truth": 0.24}
+_DIVISION = {"screening": 0.25, "court": 0.37, "remeasure": 0.13, "truth": 0.25}
 _REMEASURED_FROM = SCREENING_BELOW + (1 << 61)
 
 
