@@ -76,7 +76,7 @@ def live(lab: Lab, table: Table, name: str, campaigns: int, horizon: float) -> d
     found, runs, seconds = [], 0, 0.0
     for i in range(campaigns):
         world = LiveWorld(lab, table.space, UNRECORDED * (i + 1))
-        found.append(measured(METHODS[name][0](world, i, horizon), truth, start, best, horizon))
+        found.append(measured(METHODS[name][0](world, i, horizon)[0], truth, start, best, horizon))
         runs, seconds = runs + world.runs, seconds + world.seconds
     return {
         "campaigns": campaigns,

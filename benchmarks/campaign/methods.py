@@ -55,21 +55,17 @@ class Trace:
 
 SHIPPED = Policy()
 ERRORS = Budget()
-Method = Callable[[World, int, float], Trace]
-"""(world, seed, horizon in full runs) → trace."""
+Method = Callable[[World, int, float], tuple[Trace, ...]]
+"""(world, seed, horizon in full runs) → its trace; of Foundry the champion's and the frontier's."""
 
 
 # -- Foundry -----------------------------------------------------------------------------------------------------------
 
 
-def foundry(policy: Policy = SHIPPED, strategy: str = "evolve", budget: Budget = ERRORS) -> Method:
-    """The campaign as it ships on a court with fresh seeds; its incumbent is the champion."""
-    return lambda world, seed, horizon: _campaign(world, seed, horizon, policy, strategy, budget)[0]
-
-
-def frontier(policy: Policy = SHIPPED, strategy: str = "evolve", budget: Budget = ERRORS) -> Method:
-    """The same campaign, watched at its frontier: what search builds on and nobody has certified."""
-    return lambda world, seed, horizon: _campaign(world, seed, horizon, policy, strategy, budget)[1]
+def foundry(strategy: str, policy: Policy = SHIPPED, budget: Budget = ERRORS) -> Method:
+    """The campaign as it ships, on a court with fresh seeds. Its incumbent is the champion; the frontier is what its
+    search builds on, and nobody has certified it."""
+    return lambda world, seed, horizon: _campaign(world, seed, horizon, policy, strategy, budget)
 
 
 def _campaign(
@@ -107,8 +103,9 @@ class _Heard:
     def __init__(self, tell: Callable[[dict], None]) -> None:
         self._tell = tell
 
-    def append(self, event: dict) -> None:
+    def append(self, event: dict) -> dict:
         self._tell(event)
+        return event
 
 
 # -- peers -------------------------------------------------------------------------------------------------------------
@@ -118,7 +115,7 @@ def greedy(seeds: int) -> Method:
     """Keep or discard: a random neighbour of the incumbent is kept when its mean over `seeds` new seeds is lower than
     the mean on record for the incumbent."""
 
-    def run(world: World, seed: int, horizon: float) -> Trace:
+    def run(world: World, seed: int, horizon: float) -> tuple[Trace]:
         rng, drawn, trace = Random(f"greedy|{seed}"), Seeds(), Trace(world.space.baseline)
         held = _mean(world, trace, trace.start, drawn, seeds, horizon)
         while held is not None and trace.cost + seeds <= horizon:
@@ -128,12 +125,12 @@ def greedy(seeds: int) -> Method:
             if score is not None and score < held:
                 held = score
                 trace.change(point, score)
-        return trace
+        return (trace,)
 
     return run
 
 
-def random_search(world: World, seed: int, horizon: float) -> Trace:
+def random_search(world: World, seed: int, horizon: float) -> tuple[Trace]:
     """Any point, one full run each on a seed of its own; the lowest score is the incumbent."""
     rng, drawn, trace = Random(f"random|{seed}"), Seeds(), Trace(world.space.baseline)
     best = _mean(world, trace, trace.start, drawn, 1, horizon)
@@ -143,7 +140,7 @@ def random_search(world: World, seed: int, horizon: float) -> Trace:
         if score is not None and (best is None or score < best):
             best = score
             trace.change(point, score)
-    return trace
+    return (trace,)
 
 
 class Seeds:

@@ -1,10 +1,10 @@
 """Replays campaigns on the recorded table: `python -m benchmarks.campaign.replay`, one core.
 
-Every method starts from the same recipe with the same horizon, counted in full runs, thousands of times; each replay
-divides the table's seeds anew, and what a method holds is scored on seeds that none of its runs read. Scenarios: `far`
-(from tiny.yaml, much to gain), `near` (from a good recipe: small gains among many losses), and the control `flat`,
-where every recipe is an exact no-op of the start and every promotion a false one. Writes results/replayed.json, a table
-on stdout and results/replayed.png. A method that is in the file already, replayed as often, isn't replayed again.
+Every method starts from the same recipe with the same horizon, counted in full runs, up to thousands of times; table.py
+says what a run and the truth are. Scenarios: `far` (from tiny.yaml, much to gain), `near` (from a good recipe: small
+gains among many losses), and the control `flat`, where every recipe is an exact no-op of the start and every promotion
+a false one. Writes results/replayed.json, a table on stdout and results/replayed.png. A method that is in the file
+already, replayed as often, isn't replayed again.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from benchmarks.campaign import methods, pictures
 from benchmarks.campaign.measures import TARGETS, Measured, measured, summary
 from benchmarks.campaign.methods import Method
 from benchmarks.campaign.record import TABLE
-from benchmarks.campaign.table import Table, TableWorld
+from benchmarks.campaign.table import Kind, Table, TableWorld
 from benchmarks.campaign.tuners import tuner
 from foundry.core.files import write_json
 
@@ -32,19 +32,21 @@ NOOPS = 3
 HORIZON = 200.0
 NEAR = {"position": "rope", "lr": "0.012"}
 METHODS: dict[str, tuple[Method, int]] = {
-    "Foundry, champion": (methods.foundry(), 4000),
-    "Foundry, frontier": (methods.frontier(), 4000),
-    "greedy, 1 seed": (methods.greedy(1), 4000),
-    "greedy, 3 seeds": (methods.greedy(3), 4000),
-    "random": (methods.random_search, 4000),
-    "TPE + Hyperband": (tuner("tpe + hyperband", reevaluated=False), 40),
-    "TPE + Hyperband, top 5 again": (tuner("tpe + hyperband", reevaluated=True), 40),
-    "TPE + Wilcoxon": (tuner("tpe + wilcoxon", reevaluated=False), 40),
-    "TPE + Wilcoxon, top 5 again": (tuner("tpe + wilcoxon", reevaluated=True), 40),
-    "ASHA": (tuner("asha", reevaluated=False), 100),
-    "ASHA, top 5 again": (tuner("asha", reevaluated=True), 100),
+    "Foundry, evolve": (methods.foundry("evolve"), 2000),
+    "Foundry, portfolio": (methods.foundry("portfolio"), 24),
+    "greedy, 1 seed": (methods.greedy(1), 2000),
+    "greedy, 3 seeds": (methods.greedy(3), 2000),
+    "random": (methods.random_search, 2000),
+    "TPE + Hyperband": (tuner("tpe + hyperband", reevaluated=False), 24),
+    "TPE + Hyperband, top 5 again": (tuner("tpe + hyperband", reevaluated=True), 24),
+    "TPE + Wilcoxon": (tuner("tpe + wilcoxon", reevaluated=False), 24),
+    "TPE + Wilcoxon, top 5 again": (tuner("tpe + wilcoxon", reevaluated=True), 24),
+    "ASHA": (tuner("asha", reevaluated=False), 60),
+    "ASHA, top 5 again": (tuner("asha", reevaluated=True), 60),
 }
-"""Name → the method, and how often it is replayed. Foundry's two are one campaign, looked at twice."""
+"""Name → the method, and how often it is replayed. `portfolio` is the campaign's default strategy, and asks Optuna."""
+OURS = ("", " (frontier)")
+"""What is added to the name for each of a method's traces."""
 
 
 def scenarios(table: Table) -> dict[str, Table]:
@@ -52,32 +54,40 @@ def scenarios(table: Table) -> dict[str, Table]:
     return {"far": table, "near": near, "flat": near.without_effects()}
 
 
-def replays(table: Table, method: Method, count: int, horizon: float) -> list[Measured]:
+def replays(table: Table, kind: Kind, method: Method, count: int, horizon: float) -> list[list[Measured]]:
+    """For each of the method's traces, its replays."""
     start, best = table.best()
     found = []
     for i in range(count):
-        world = TableWorld(table, i)
-        found.append(measured(method(world, i, horizon), world.truth, start, best, horizon))
-    return found
+        world = TableWorld(table, i, kind)
+        traces = method(world, i, horizon)
+        found.append([measured(trace, world.truth, start, best, horizon) for trace in traces])
+    return [list(each) for each in zip(*found, strict=True)]
 
 
-def run(table: Table, path: Path, names: Iterable[str], scale: float, horizon: float) -> dict[str, Any]:
+def run(table: Table, kind: Kind, path: Path, names: Iterable[str], scale: float, horizon: float) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"scenarios": {}}
-    document |= {"seeds": table.seeds, "recipes": table.scores["validation", 1.0].shape[0], "noops": NOOPS}
-    for scenario, where in scenarios(table).items():
-        start, best = where.best()
-        known = document["scenarios"].setdefault(scenario, {"methods": {}})
-        known |= {"start": start, "best": best, "start_at": where.space.word(where.space.baseline)}
-        for name in names:
+    document |= {
+        "world": kind,
+        "seeds": table.seeds,
+        "recipes": table.scores["validation", 1.0].shape[0],
+        "noops": NOOPS,
+    }
+    for name in names:
+        for scenario, where in scenarios(table).items():
+            start, best = where.best()
+            known = document["scenarios"].setdefault(scenario, {"methods": {}})
+            known |= {"start": start, "best": best, "start_at": where.space.word(where.space.baseline)}
             method, count = METHODS[name]
-            count = max(10, math.ceil(count * scale))
+            count = max(4, math.ceil(count * scale))
             old = known["methods"].get(name)
-            if old and old["replays"] == count and old["horizon"] == horizon and old["seeds"] == table.seeds:
+            if old and (old["replays"], old["horizon"], old["seeds"]) == (count, horizon, table.seeds):
                 continue
-            began = time.perf_counter()
-            found = summary(replays(where, method, count, horizon), horizon)
-            known["methods"][name] = {**found, "seeds": table.seeds, "seconds": time.perf_counter() - began}
-            print(row(scenario, name, known["methods"][name]), flush=True)
+            began = time.process_time()
+            for found, trace in zip(replays(where, kind, method, count, horizon), OURS, strict=False):
+                seconds = time.process_time() - began
+                known["methods"][name + trace] = {**summary(found, horizon), "seeds": table.seeds, "seconds": seconds}
+                print(row(scenario, name + trace, known["methods"][name + trace]), flush=True)
             write_json(path, document)
     return document
 
@@ -98,12 +108,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--table", type=Path, default=TABLE)
     parser.add_argument("--out", type=Path, default=RESULTS / "replayed.json")
+    parser.add_argument("--world", choices=get_args(Kind), default="drawn")
     parser.add_argument("--only", nargs="*", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--scale", type=float, default=1.0, help="of the number of replays")
     parser.add_argument("--horizon", type=float, default=HORIZON, help="full runs that a campaign may take")
     options = parser.parse_args(arguments)
     table = Table.load(options.table, NOOPS)
-    document = run(table, options.out, options.only, options.scale, options.horizon)
+    document = run(table, options.world, options.out, options.only, options.scale, options.horizon)
     pictures.curves(document, options.out.with_suffix(".png"))
     return 0
 

@@ -1,10 +1,13 @@
-"""The recorded table, and a world made of it: one division of its seeds between a method's runs and the truth.
+"""The recorded table, and a world made of it for each replay.
 
-Rows (seeds) are shuffled and divided anew for each replay: screening's, the court's, those of re-measurement, and the
-truth's, which no run of that replay reads. Within a part rows are used in turn, so a test has distinct ones while there
-are any. A run of an exact no-op (`noop:1`, ..) is another row of the same recipe: fresh noise, no effect.
+A run with a seed that is asked for the first time is a row of the table drawn at random, the same for all recipes, so
+that equal seeds are pairs. Two ways to have a truth that no run of a replay can tell it: `drawn`, where the recorded
+seeds are the population and the truth is its mean; `disjoint`, where each replay divides the seeds anew into those that
+decisions are made on, those that a promotion is measured on again, and those of the truth. The first has no noise of
+its own; the second needs a table of many seeds, or what it calls the truth is a mean of few.
 
-Costs are counted in full runs: all points cost the same FLOPs, and a rung of a quarter a quarter. May not: train.
+A run of an exact no-op (`noop:1`, ..) is another row of the same recipe: fresh noise, no effect. Costs are counted in
+full runs: all points cost the same FLOPs, and a rung of a quarter a quarter. May not: train.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from statistics import fmean
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -31,7 +34,8 @@ from foundry.search.strategies import parts
 NOOP = "noop"
 SHARES = (0.25, FULL)
 """What rungs the table has."""
-_DIVISION = {"screening": 0.25, "court": 0.37, "remeasure": 0.13, "truth": 0.25}
+Kind = Literal["drawn", "disjoint"]
+_DIVISION = {"decided on": 0.5, "measured again": 0.2, "truth": 0.3}
 _REMEASURED_FROM = SCREENING_BELOW + (1 << 61)
 
 
@@ -139,48 +143,33 @@ class World(Protocol):
 
 
 class TableWorld:
-    """One replay's division of the table. `fresh` counts up the seeds that methods draw."""
+    """One replay's world."""
 
-    def __init__(self, table: Table, seed: int | str) -> None:
-        self.table, self.space = table, table.space
-        self._salt = seed
+    def __init__(self, table: Table, seed: int, kind: Kind) -> None:
+        self.table, self.space, self._salt = table, table.space, seed
         rows = list(range(table.seeds))
-        Random(f"rows|{seed}").shuffle(rows)
-        self.rows: dict[str, list[int]] = {}
-        for part, share in _DIVISION.items():
-            count = max(1, round(share * table.seeds))
-            self.rows[part], rows = (rows, []) if part == "truth" else (rows[:count], rows[count:])
-        self._of_seed: dict[int, tuple[str, int]] = {}
-        self._used = dict.fromkeys(_DIVISION, 0)
+        self.rows = dict.fromkeys(_DIVISION, rows)
+        if kind == "disjoint":
+            Random(f"rows|{seed}").shuffle(rows)
+            for part, share in _DIVISION.items():
+                count = len(rows) if part == "truth" else max(1, round(share * table.seeds))
+                self.rows[part], rows = rows[:count], rows[count:]
         self._truths: dict[tuple[int, str], float] = {}
 
     def run(self, point: Point, seed: int, share: float = FULL, split: str = "validation") -> float | None:
-        part, place = self._placed(seed)
-        rows = self.rows[part]
-        if point != self.table.recipe(point):
-            other = point if self.table.flat else point.rpartition(".")[2]
-            place = Random(f"{self._salt}|{seed}|{other}").randrange(len(rows))
-        score = float(self.table.scores[split, share][self.table.row(point), rows[place]])
+        rows = self.rows["decided on" if seed < _REMEASURED_FROM else "measured again"]
+        own = "" if point == self.table.recipe(point) else point if self.table.flat else point.rpartition(".")[2]
+        row = Random(f"{self._salt}|{seed}|{own}").choice(rows)
+        score = float(self.table.scores[split, share][self.table.row(point), row])
         return None if math.isnan(score) else score
 
     def truth(self, point: Point, split: str = "test") -> float:
-        """The mean score on seeds that no run of this replay can read; inf when one of them diverged."""
+        """The mean score of its recipe; inf when a run diverged."""
         key = (self.table.row(point), split)
         if key not in self._truths:
             scores = self.table.scores[split, FULL][key[0], self.rows["truth"]]
             self._truths[key] = math.inf if np.isnan(scores).any() else fmean(scores.tolist())
         return self._truths[key]
-
-    def effect(self, before: Point, after: Point, split: str = "test") -> float:
-        """What `after` truly gains over `before`; exactly 0 between a recipe and its no-ops."""
-        return self.truth(before, split) - self.truth(after, split)
-
-    def _placed(self, seed: int) -> tuple[str, int]:
-        if seed not in self._of_seed:
-            part = "screening" if seed < SCREENING_BELOW else "court" if seed < _REMEASURED_FROM else "remeasure"
-            self._of_seed[seed] = (part, self._used[part] % len(self.rows[part]))
-            self._used[part] += 1
-        return self._of_seed[seed]
 
 
 class WorldField:

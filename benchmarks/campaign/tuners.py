@@ -28,7 +28,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 def tuner(name: Tuner, reevaluated: bool) -> Method:
-    return lambda world, seed, horizon: _Tuning(world, seed, horizon, name, reevaluated).run()
+    return lambda world, seed, horizon: (_Tuning(world, seed, horizon, name, reevaluated).run(),)
 
 
 class _Tuning:
