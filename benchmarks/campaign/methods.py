@@ -16,7 +16,7 @@ from benchmarks.campaign.table import World, WorldField
 from foundry.judge.budget import Budget
 from foundry.search import strategies
 from foundry.search.campaign.campaign import Campaign
-from foundry.search.campaign.court import FieldCourt
+from foundry.search.campaign.court import REMEASURED_PAIRS, FieldCourt
 from foundry.search.campaign.field import FULL, Point
 from foundry.search.campaign.policy import Limits, Policy
 
@@ -62,17 +62,19 @@ Method = Callable[[World, int, float], tuple[Trace, ...]]
 # -- Foundry -----------------------------------------------------------------------------------------------------------
 
 
-def foundry(strategy: str, policy: Policy = SHIPPED, budget: Budget = ERRORS) -> Method:
+def foundry(
+    strategy: str, policy: Policy = SHIPPED, budget: Budget = ERRORS, remeasured: int = REMEASURED_PAIRS
+) -> Method:
     """The campaign as it ships, on a court with fresh seeds. Its incumbent is the champion; the frontier is what its
     search builds on, and nobody has certified it."""
-    return lambda world, seed, horizon: _campaign(world, seed, horizon, policy, strategy, budget)
+    return lambda world, seed, horizon: _campaign(world, seed, horizon, policy, strategy, budget, remeasured)
 
 
 def _campaign(
-    world: World, seed: int, horizon: float, policy: Policy, strategy: str, budget: Budget
+    world: World, seed: int, horizon: float, policy: Policy, strategy: str, budget: Budget, remeasured: int
 ) -> tuple[Trace, Trace]:
     where = WorldField(world)
-    court = FieldCourt(where, hashlib.sha256(f"replay|{seed}".encode()).digest(), budget)
+    court = FieldCourt(where, hashlib.sha256(f"replay|{seed}".encode()).digest(), budget, remeasured)
     running = Campaign(where, court, strategies.make(strategy), policy, seed)
     running.open(world.space.baseline, Limits(flops=horizon))
     champion, ahead = Trace(world.space.baseline, split="certification"), Trace(world.space.baseline)
