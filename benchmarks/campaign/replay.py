@@ -14,7 +14,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -33,16 +33,16 @@ HORIZON = 200.0
 NEAR = {"position": "rope", "lr": "0.012"}
 METHODS: dict[str, tuple[Method, int]] = {
     "Foundry, evolve": (methods.foundry("evolve"), 2000),
-    "Foundry, portfolio": (methods.foundry("portfolio"), 24),
+    "Foundry, portfolio": (methods.foundry("portfolio"), 12),
     "greedy, 1 seed": (methods.greedy(1), 2000),
     "greedy, 3 seeds": (methods.greedy(3), 2000),
     "random": (methods.random_search, 2000),
-    "TPE + Hyperband": (tuner("tpe + hyperband", reevaluated=False), 24),
-    "TPE + Hyperband, top 5 again": (tuner("tpe + hyperband", reevaluated=True), 24),
-    "TPE + Wilcoxon": (tuner("tpe + wilcoxon", reevaluated=False), 24),
-    "TPE + Wilcoxon, top 5 again": (tuner("tpe + wilcoxon", reevaluated=True), 24),
-    "ASHA": (tuner("asha", reevaluated=False), 60),
-    "ASHA, top 5 again": (tuner("asha", reevaluated=True), 60),
+    "TPE + Hyperband": (tuner("tpe + hyperband", reevaluated=False), 12),
+    "TPE + Hyperband, top 5 again": (tuner("tpe + hyperband", reevaluated=True), 12),
+    "TPE + Wilcoxon": (tuner("tpe + wilcoxon", reevaluated=False), 12),
+    "TPE + Wilcoxon, top 5 again": (tuner("tpe + wilcoxon", reevaluated=True), 12),
+    "ASHA": (tuner("asha", reevaluated=False), 30),
+    "ASHA, top 5 again": (tuner("asha", reevaluated=True), 30),
 }
 """Name → the method, and how often it is replayed. `portfolio` is the campaign's default strategy, and asks Optuna."""
 OURS = ("", " (frontier)")
@@ -65,7 +65,7 @@ def replays(table: Table, kind: Kind, method: Method, count: int, horizon: float
     return [list(each) for each in zip(*found, strict=True)]
 
 
-def run(table: Table, kind: Kind, path: Path, names: Iterable[str], scale: float, horizon: float) -> dict[str, Any]:
+def run(table: Table, kind: Kind, path: Path, names: Sequence[str], scale: float, horizon: float) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"scenarios": {}}
     document |= {
         "world": kind,
@@ -73,11 +73,11 @@ def run(table: Table, kind: Kind, path: Path, names: Iterable[str], scale: float
         "recipes": table.scores["validation", 1.0].shape[0],
         "noops": NOOPS,
     }
-    for name in names:
-        for scenario, where in scenarios(table).items():
-            start, best = where.best()
-            known = document["scenarios"].setdefault(scenario, {"methods": {}})
-            known |= {"start": start, "best": best, "start_at": where.space.word(where.space.baseline)}
+    for scenario, where in scenarios(table).items():
+        start, best = where.best()
+        known = document["scenarios"].setdefault(scenario, {"methods": {}})
+        known |= {"start": start, "best": best, "start_at": where.space.word(where.space.baseline)}
+        for name in names:
             method, count = METHODS[name]
             count = max(4, math.ceil(count * scale))
             old = known["methods"].get(name)
@@ -108,7 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--table", type=Path, default=TABLE)
     parser.add_argument("--out", type=Path, default=RESULTS / "replayed.json")
-    parser.add_argument("--world", choices=get_args(Kind), default="drawn")
+    parser.add_argument("--world", choices=get_args(Kind), default="disjoint")
     parser.add_argument("--only", nargs="*", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--scale", type=float, default=1.0, help="of the number of replays")
     parser.add_argument("--horizon", type=float, default=HORIZON, help="full runs that a campaign may take")
