@@ -36,7 +36,7 @@ def to_json(found: dict[str, Any]) -> dict[str, Any]:
         ]
     if "outcomes" in found:
         document["outcomes"] = [{**vars(outcome), "contained": outcome.contained} for outcome in found["outcomes"]]
-        document["plain"] = {name: _plainly(name, *found["plain"][name], _honest(found)) for name in found["plain"]}
+        document["plain"] = {name: _plainly(found, name) for name in found["plain"]}
     return document
 
 
@@ -44,8 +44,9 @@ def _leaks(found: dict[str, Any]) -> None:
     honest = {(row.state, row.tier): row.plainly for row in found["rows"] if row.entry == "honest"}
     for tier, (caught, of) in found["caught"].items():
         mine = [row for row in found["rows"] if row.tier == tier and row.entry != "honest"]
-        print(f"\nLeaks, tier {tier}: {len(mine) // 2}, {len(mine[0].bpb)} seeds each. A plain evaluation of the honest "
-              f"model reports {honest['fresh', tier]:.2f} bits per byte fresh, {honest['trained', tier]:.2f} trained.")  # fmt: skip
+        print(f"\nLeaks, tier {tier}: {len(mine) // 2}, {len(mine[0].bpb)} seeds each")
+        plain = f"{honest['fresh', tier]:.2f} bits per byte fresh, {honest['trained', tier]:.2f} trained"
+        print(f"A plain evaluation of the honest model reports {plain}.")
         print(f"{'':38}{'caught':>9}{'caught':>9}   plain evaluation reports")
         print(f"{'':38}{'fresh':>9}{'trained':>9}   fresh       trained")
         for fresh, trained in zip(mine[::2], mine[1::2], strict=True):
@@ -82,7 +83,7 @@ def _host(found: dict[str, Any]) -> None:
     print(f"{'':24}" + "".join(f"{tier:26}" for tier in tiers) + "plain evaluator")
     for name in names:
         cells = "".join(f"{_came_to(outcomes.get((name, tier))):26}" for tier in tiers)
-        print(f"{name:24}{cells}{_plainly(name, *found['plain'][name], honest)}")
+        print(f"{name:24}{cells}{_plainly(found, name)}")
     for tier, (held, of) in found["contained"].items():
         print(f"{tier}: contained {held} of {of}{' (the control: nothing holds)' if tier == 'none' else ''}")
 
@@ -99,15 +100,16 @@ def _came_to(outcome: Outcome | None) -> str:
     return "honest score" if outcome.bpb is not None else outcome.status.partition(":")[0][:14] + ", no score"
 
 
-def _plainly(name: str, said: Report, harm: list[str], honest: Report) -> str:
+def _plainly(found: dict[str, Any], name: str) -> str:
     """What the plain evaluator made of an attack, in a few words."""
-    found = list(harm)
+    (said, harm), honest = found["plain"][name], _honest(found)
+    words = list(harm)
     if said.val_bpb is not None and honest.val_bpb is not None and said.val_bpb < honest.val_bpb - FOOLED_BPB:
-        found.append(f"fooled: reports {said.val_bpb:.2f}")
+        words.append(f"fooled: reports {said.val_bpb:.2f}")
     if said.seconds is not None and said.seconds <= 0:
-        found.append(f"fooled: reports {said.seconds:.0f} s")
+        words.append(f"fooled: reports {said.seconds:.0f} s")
     if name == "unnormalised" and said.as_given is not None:
-        found.append(f"taking outputs for log-probabilities: {said.as_given:.2f}")
-    if not found and said.val_bpb is None:
-        found.append(f"no report: {said.ended}")
-    return "; ".join(found) or "an honest report"
+        words.append(f"taking outputs for log-probabilities: {said.as_given:.2f}")
+    if not words and said.val_bpb is None:
+        words.append(f"no report: {said.ended}")
+    return "; ".join(words) or "an honest report"
