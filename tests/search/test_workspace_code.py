@@ -86,7 +86,9 @@ class Model(GPT):
 
 
 @pytest.fixture
-def workspace(home: Path) -> Path:
+def workspace(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in [name for name in sys.modules if name.startswith("foundry_workspace")]:  # other tests let theirs in
+        monkeypatch.delitem(sys.modules, name)
     folder = home / "workspace" / "modules"
     for name, text in PARTS.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
