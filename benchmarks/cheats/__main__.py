@@ -86,7 +86,8 @@ def host(tiers: Sequence[str], seeds: int) -> dict[str, Any]:
         for tier in tiers
     }
     kept = all(held == of for tier, (held, of) in contained.items() if tier != "none")
-    kept &= contained["none"][0] < contained["none"][1]  # the same check must see harm where there is harm
+    if "none" in contained:  # the control: the same check must see harm where there is harm
+        kept &= contained["none"][0] < contained["none"][1]
     return {"part": "host", "contained": contained, "kept": kept, "outcomes": outcomes, "plain": plain}
 
 
