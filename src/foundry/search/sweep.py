@@ -204,7 +204,9 @@ def _certify(
     document["verdict"] = verdict
     if verdict["verdict"] != "better":
         blocked = "; ".join(guard["detail"] for guard in verdict["guards"] if not guard["passed"])
-        document["why"] = f"the verdict on {best.arm.name} is {verdict['verdict']}" + (f": {blocked}" if blocked else "")
+        document["why"] = f"the verdict on {best.arm.name} is {verdict['verdict']}" + (
+            f": {blocked}" if blocked else ""
+        )
         return
     record = {
         **{key: verdict[key] for key in RECORDED},
