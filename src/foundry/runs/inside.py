@@ -89,6 +89,8 @@ def main() -> NoReturn:
 
 def _obey(order: Order, end: socket.socket, block: Block | None) -> NoReturn:
     try:
+        # line by line, so that what was printed before a sudden end is there
+        sys.stdout, sys.stderr = (os.fdopen(fd, "w", 1, errors="replace", closefd=False) for fd in (1, 2))
         if order.tier != "none":
             confine(order.policy)
         else:

@@ -58,6 +58,7 @@ def measure(payload: dict[str, Any], line: Line) -> dict[str, Any]:
             Path(payload["workspace"]),
             payload["tier"],
             payload["memory_bytes"],
+            printed=Path(os.devnull),
         )
         seconds = min(MEASURE_SECONDS, payload["seconds"])
         deadline = time.monotonic() + seconds
