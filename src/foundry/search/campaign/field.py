@@ -46,7 +46,7 @@ class Field(Protocol):
     """What can be tried, and what comes out of it."""
 
     def mutations(self, base: Point) -> Sequence[str]:
-        """The words (`family:variant`) that may be proposed for `base`, each by itself; strategies stack them with +."""
+        """The words (`family:variant`) that may be proposed for `base`, each by itself; strategies stack them."""
         ...
 
     def apply(self, base: Point, word: str) -> Point:
