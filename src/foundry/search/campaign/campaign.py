@@ -39,13 +39,14 @@ class Nobody:
 
 
 class Journal(Protocol):
-    """Where events go, durable on return."""
+    """Where events go, durable on return; the event as it was recorded."""
 
-    def append(self, event: Event) -> None: ...
+    def append(self, event: Event) -> Event: ...
 
 
 class Unwritten:
-    def append(self, event: Event) -> None: ...
+    def append(self, event: Event) -> Event:
+        return event
 
 
 ORDINARY, ENDLESS, NOBODY, UNWRITTEN = Policy(), Limits(), Nobody(), Unwritten()
@@ -80,7 +81,11 @@ class Campaign:
         if session is None or session["asked"] != asked:
             self._record({"kind": "opened", "champion": champion, "asked": asked})
         if champion != self.state.champion:
-            self._record({"kind": "rebased", "champion": champion})
+            self.rebase(champion)
+
+    def rebase(self, champion: Point) -> None:
+        """Another champion stands in the baseline file, by a person or another command: go on from there."""
+        self._record({"kind": "rebased", "champion": champion})
 
     def close(self) -> None:
         """What was asked for is done; the same command again is a new request."""
@@ -187,8 +192,7 @@ class Campaign:
     # -- the record ------------------------------------------------------------------------------------------------
 
     def _record(self, event: Event) -> None:
-        self.journal.append(event)
-        self._take(event)
+        self._take(self.journal.append(event))
 
     def _take(self, event: Event) -> None:
         """Fold an event in, and tell the strategy what it says."""

@@ -13,7 +13,8 @@ from foundry.search import strategies
 from foundry.search.strategies import Proposal, Scene, Strategy, Trial
 
 MEMBERS = ("evolve", "grid", "random")
-WITH_OPTUNA = ("tpe", "cmaes")
+OPTIONAL = {"tpe": ("optuna",), "cmaes": ("optuna", "cmaes")}
+"""Members that join where their packages are installed."""
 FLOOR = 0.1
 """Share of the slots that are given out evenly, whatever was earned."""
 PRIOR_TRIALS = 16
@@ -33,7 +34,7 @@ class Portfolio(Strategy):
     def shares(self) -> dict[str, float]:
         """How likely each arm is to be asked next."""
         spent, earned = sum(self._spent.values()), sum(self._earned.values())
-        prior_flops = PRIOR_TRIALS * spent / self._trials if self._trials else 1.0
+        prior_flops = PRIOR_TRIALS * spent / self._trials if spent else 1.0
         pay = (earned or 1.0) / (spent or 1.0)
         rates = {
             name: (self._earned[name] + pay * prior_flops) / (self._spent[name] + prior_flops) for name in self.arms
@@ -56,8 +57,8 @@ class Portfolio(Strategy):
         return list(found.values())
 
     def tell(self, trial: Trial) -> None:
-        self._trials += 1
         if trial["by"] in self._spent:
+            self._trials += 1
             self._spent[trial["by"]] += trial["flops"]
         for arm in self.arms.values():
             arm.tell(trial)
@@ -68,5 +69,5 @@ class Portfolio(Strategy):
 
 
 def make() -> Portfolio:
-    optuna = importlib.util.find_spec("optuna") is not None
-    return Portfolio(MEMBERS + (WITH_OPTUNA if optuna else ()))
+    more = [name for name, needs in OPTIONAL.items() if all(map(importlib.util.find_spec, needs))]
+    return Portfolio((*MEMBERS, *more))
