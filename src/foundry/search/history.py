@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from foundry.mutate.families import FAMILIES
 from foundry.mutate.mutation import parse
 from foundry.runs.ledger import Ledger
 from foundry.runs.ledger_file import LedgerFile
@@ -18,7 +19,12 @@ RULING = ("point", "word", "claimed", "effect", "interval", "n", "verdict", "pro
 
 def propose(mutation: str, why: str, who: str) -> dict[str, Any]:
     """Queue a mutation for the next campaign that looks. Raises RequestError for one that can't be read."""
-    text = str(parse(mutation))
+    parsed = parse(mutation)
+    for change in parsed.changes:
+        family = FAMILIES[change.family]
+        if not family.also() and change.variant not in family.named():
+            raise family.no_variant(change.variant)
+    text = str(parsed)
     with Ledger.open() as ledger:
         number = ledger.proposals.add(text, why, who)
         waiting = len(ledger.proposals.latest(1000, "queued"))

@@ -96,6 +96,8 @@ class Campaign:
         state = self.state
         if state.open is not None:
             return self._race(state.open)
+        if state.in_court:
+            return self._certify()
         left = self.limits.runs_left(*state.spent)
         if left <= 0:
             return "over"
@@ -121,6 +123,8 @@ class Campaign:
 
     def _certify(self) -> Step:
         state = self.state
+        if not state.in_court:
+            self._record({"kind": "court", "champion": state.champion, "point": state.frontier})
         words = [move["word"] for move in state.moves]
         ruling = self.court.certify(state.champion, state.frontier, "+".join(words), list(state.noise))
         half = len(words) // 2

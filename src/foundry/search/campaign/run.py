@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from foundry.core.errors import WorkError
+from foundry.recipe import Recipe
 from foundry.search import strategies
 from foundry.search.budget import BudgetRules
 from foundry.search.campaign.campaign import Campaign, Step
@@ -63,7 +64,8 @@ def campaign(lab: Lab, path: Path, plan: CampaignPlan, seen: Seen, told: Callabl
         past, suggestions = lab.ledger.campaigns.events(track), LedgerSuggestions(lab.ledger)
         loop = Campaign(field, court, strategy, policy, track, journal, suggestions, past)
         journal.state = loop.state
-        loop.open(champion.fingerprint, plan.limits, plan.asked)
+        _agree(champion, field, loop)
+        loop.open(loop.state.champion or champion.fingerprint, plan.limits, plan.asked)
         step: Step = "raced"
         while step not in ("over", "exhausted"):
             step = _step(lab, path, field, loop)
@@ -76,9 +78,7 @@ def campaign(lab: Lab, path: Path, plan: CampaignPlan, seen: Seen, told: Callabl
 def _step(lab: Lab, path: Path, field: LabField, loop: Campaign) -> Step:
     """One step, on the champion that stands in the file now."""
     standing = settle(lab.ledger, path)
-    if standing.fingerprint != loop.state.champion:
-        field.crown(standing)
-        loop.rebase(standing.fingerprint)
+    _agree(standing, field, loop)
     if loop.state.base_failures >= MOST_BASE_FAILURES:
         if loop.state.frontier == loop.state.champion:
             raise WorkError("campaign.champion_fails", str(path), "the champion's own runs fail", hint="foundry log")
@@ -89,6 +89,17 @@ def _step(lab: Lab, path: Path, field: LabField, loop: Campaign) -> Step:
         if error.code != "ledger.not_champion":
             raise
         return "certified"  # somebody else promoted meanwhile; the next step begins from there
+
+
+def _agree(standing: Recipe, field: LabField, loop: Campaign) -> None:
+    """Go on from the champion that stands in the file. The court may have put it there, and not said so yet: then it is
+    asked again, which gives the verdict that it gave."""
+    state = loop.state
+    if state.in_court and standing.fingerprint == state.frontier:
+        field.crown(field.recipe(state.champion))
+    elif state.champion not in ("", standing.fingerprint):
+        field.crown(standing)
+        loop.rebase(standing.fingerprint)
 
 
 class _Told:

@@ -1,7 +1,7 @@
 """What a campaign knows: the fold of its events, nothing else. A campaign that was killed is this, folded again.
 
-Events are plain data, each one decision: `opened`, `round`, `raced`, `certified`, `pruned`, `rebased`, `closed`. May
-not: decide, read a clock, or keep what grows faster than a fingerprint for each trial.
+Events are plain data, each one decision or what came of it: `opened`, `round`, `raced`, `court`, `certified`,
+`pruned`, `rebased`, `closed`. May not: decide, read a clock, or keep what grows faster than a fingerprint a trial.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ class State:
     """What leads from the champion to the frontier: word, by, gain."""
     open: Event | None = None
     """The round that is fixed and not over."""
+    in_court: bool = False
+    """The frontier is before the court, which may have crowned it already."""
     carry: list[Carried] = field(default_factory=list)
     prunable: Event | None = None
     """The promotion whose parts haven't been looked at yet."""
@@ -133,11 +135,15 @@ class State:
                 self._move(trial["point"])
         self.carry += [Carried(**each) for each in event["carry"]]
 
+    def _court(self, event: Event) -> None:
+        self.in_court = True
+
     def _certified(self, event: Event) -> None:
+        self.in_court = False
         self.certifications += 1
         if event["better"]:
             self.promotions += 1
-            self.prunable = {**event, "moves": self.moves}
+            self.prunable = event
             self.ruled = set()
             self.champion, self.moves, self.idle = self.frontier, [], 0
         else:
@@ -157,7 +163,7 @@ class State:
         """Everything is measured against `champion` from now on; what was accepted beyond it is given up."""
         if champion != self.champion:
             self.ruled, self.prunable = set(), None
-        self.champion, self.moves, self.idle, self.open = champion, [], 0, None
+        self.champion, self.moves, self.idle, self.open, self.in_court = champion, [], 0, None, False
         self._move(champion)
 
     def _move(self, frontier: Point) -> None:
