@@ -74,9 +74,9 @@ def spawn(controller: Controller) -> int:
             controller()
             code = 0
         except FoundryError as error:
-            print(error, flush=True)
+            os.write(2, f"{error}\n".encode())
         except BaseException:
-            traceback.print_exc()
+            os.write(2, traceback.format_exc().encode())
         finally:
             os._exit(code)
     return pid
