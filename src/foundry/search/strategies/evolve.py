@@ -17,7 +17,7 @@ STACKED = 0.3
 DEEPEST = 3
 STACK_TRIES = 40
 BIAS = 8
-"""A stack's words come from the best eighth, mostly."""
+"""A stack's words come from the best eighth, mostly, at first."""
 FAILURE = -3.0
 """What a failure counts as, in units of a typical gain."""
 
@@ -76,10 +76,11 @@ class Evolve(Strategy):
         drawn more often."""
         if depth == 1:
             return next((word for word in ranked if word not in found and scene.is_new(word)), None)
-        for _ in range(STACK_TRIES if ranked else 0):
+        for tried in range(STACK_TRIES if ranked else 0):
+            reach = len(ranked) / BIAS * (1 + tried / 8)  # wider, where what is near was tried
             stack: dict[str, str] = {}
             for _ in range(2 * depth):
-                place = int(scene.rng.expovariate(1.0) * len(ranked) / BIAS)
+                place = int(scene.rng.expovariate(1.0) * reach)
                 word = ranked[min(place, len(ranked) - 1)]
                 if len(stack) < depth:
                     stack.setdefault(family(word), word)

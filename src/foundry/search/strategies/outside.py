@@ -1,6 +1,4 @@
-"""Nothing of its own: a campaign on it tries what `foundry propose` has queued, and is over when that is tried. May not:
-propose.
-"""
+"""Nothing of its own: a campaign tries what `foundry propose` queued, and is then over. May not: propose."""
 
 from __future__ import annotations
 
