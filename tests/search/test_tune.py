@@ -14,6 +14,7 @@ from foundry.search import sweep as sweeping
 from foundry.search import tune as tuning
 from foundry.search.budget import BudgetRules
 from foundry.search.compare import compare
+from foundry.search.crown import RECORDED
 from foundry.search.sweep import SweepPlan, sweep
 from foundry.search.trial import Question, Rules
 from foundry.search.tune import GRID, at_factor, tune_lr
@@ -105,7 +106,7 @@ class Verdicts:
     def __call__(self, lab: Any, question: Question, again: bool, seen: Any) -> dict[str, Any]:
         self.asked.append((question.baseline.name, question.candidate.name))
         word = self.against_tuned if question.rules is not None else "better"
-        about = dict.fromkeys(sweeping.RECORDED) | {"budget": {"season": 1}}
+        about = dict.fromkeys(RECORDED) | {"budget": {"season": 1}}
         return {**about, "verdict": word, "id": None, "remeasured_seeds": []}
 
 

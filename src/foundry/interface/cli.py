@@ -17,7 +17,7 @@ from typer.exceptions import TyperException
 
 from foundry import __version__
 from foundry.core.errors import FoundryError, nearest
-from foundry.interface import cli_code, cli_read, cli_work
+from foundry.interface import cli_campaign, cli_code, cli_read, cli_work
 
 app = typer.Typer(
     name="foundry",
@@ -29,6 +29,7 @@ app = typer.Typer(
     epilog="Start with: foundry sweep position rope alibi --promote",
 )
 cli_work.register(app)
+cli_campaign.register(app)
 cli_read.register(app)
 cli_code.register(app)
 

@@ -15,6 +15,7 @@ from typing import Any, Self, final
 
 from foundry.core import places
 from foundry.runs.ledger_budget import Budget
+from foundry.runs.ledger_campaigns import Campaigns
 from foundry.runs.ledger_file import LedgerFile, now, to_text
 from foundry.runs.ledger_queue import Proposals, Sweeps
 from foundry.runs.ledger_runs import Recipes, Runs
@@ -40,6 +41,7 @@ class Ledger:
         self.budget = Budget(file)
         self.proposals = Proposals(file)
         self.sweeps = Sweeps(file)
+        self.campaigns = Campaigns(file)
 
     @classmethod
     def open(cls, path: Path | None = None) -> Ledger:

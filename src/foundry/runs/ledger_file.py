@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, final
 
 from foundry.core.errors import WorkError
-from foundry.runs.ledger_schema import APPLICATION_ID, STATEMENTS, VERSION
+from foundry.runs.ledger_schema import APPLICATION_ID, SINCE, VERSION
 
 BUSY_SECONDS = 30.0
 
@@ -100,8 +100,8 @@ class LedgerFile:
         if version == VERSION:
             return
         with self.writing() as write:
-            if self._check_version() == 0:  # nobody else was first
-                for statement in STATEMENTS:
+            for missing in range(self._check_version() + 1, VERSION + 1):  # none, when somebody else was first
+                for statement in SINCE[missing]:
                     write.execute(statement)
                 write.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 write.execute(f"PRAGMA user_version = {VERSION}")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 APPLICATION_ID = 0x466E6472  # "Fndr": tells a ledger from another program's database
-VERSION = 1
+VERSION = 2
 
 STATEMENTS = (
     """CREATE TABLE recipes(
@@ -123,3 +123,20 @@ STATEMENTS = (
     "CREATE TABLE counters(name TEXT PRIMARY KEY, value INTEGER NOT NULL)",
     "CREATE TABLE settings(name TEXT PRIMARY KEY, value TEXT NOT NULL)",
 )
+
+SINCE: dict[int, tuple[str, ...]] = {
+    1: STATEMENTS,
+    2: (
+        "CREATE TABLE leases(name TEXT PRIMARY KEY, owner TEXT, fence INTEGER NOT NULL, taken REAL NOT NULL)",
+        """CREATE TABLE events(
+            seq INTEGER PRIMARY KEY,
+            track TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            fence INTEGER NOT NULL,
+            content TEXT NOT NULL,
+            created REAL NOT NULL)""",
+        "CREATE INDEX events_by_track ON events(track, seq)",
+        "CREATE INDEX events_by_kind ON events(kind, seq)",
+    ),
+}
+"""What each version added: a ledger of an older one is given what it lacks."""

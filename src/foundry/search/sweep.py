@@ -19,14 +19,13 @@ from foundry.search import tune as tuning
 from foundry.search.budget import BudgetRules
 from foundry.search.calibrate import FAILED as REHEARSAL_FAILED
 from foundry.search.certify import Seen
+from foundry.search.crown import crown
 from foundry.search.lab import Lab
 from foundry.search.match import Arm
-from foundry.search.promote import promote, settle
+from foundry.search.promote import settle
 from foundry.search.screen import Screened, screen
 from foundry.search.trial import Question, Rules, ask
 
-RECORDED = ("effect_bpb", "interval_bpb", "n", "evidence", "alpha", "seeds", "split", "budget", "remeasured")
-TEST_READS_A_SEASON = 400
 ENDS_ONE_CANDIDATE = (REHEARSAL_FAILED, "code.broken")
 """Errors in matching a candidate's budget that are the candidate's own: it is out, the sweep goes on."""
 
@@ -208,28 +207,6 @@ def _certify(
             f": {blocked}" if blocked else ""
         )
         return
-    record = {
-        **{key: verdict[key] for key in RECORDED},
-        "test_bpb": _sealed(lab, (baseline, best.arm), verdict),
-    }
-    document["promotion"] = promote(lab.ledger, path, baseline.recipe, best.arm.recipe, verdict["id"], record)
+    crowned = crown(lab, path, (baseline, best.arm), verdict)
+    document["promotion"], document["record"] = crowned
     document["promoted"] = best.arm.name
-    document["record"] = record
-
-
-def _sealed(lab: Lab, arms: tuple[Arm, Arm], verdict: dict[str, Any]) -> list[float | None]:
-    """Both arms' mean bits per byte on the sealed test split, for a promotion's report; every read is recorded.
-
-    The runs are those of the re-measurement, trained already. Nothing is decided by it. Raises WorkError when the
-    season's reads are spent.
-    """
-    means: list[float | None] = []
-    season = verdict["budget"]["season"]
-    for arm in arms:
-        specs = [lab.spec(arm, seed) for seed in verdict["remeasured_seeds"]]
-        for spec in specs:
-            lab.ledger.runs.read_split("test", spec.id, f"promotion {verdict['id']}", season, TEST_READS_A_SEASON)
-        results = lab.engine.gather([(spec, lab.data(arm.recipe)) for spec in specs], "test")
-        scores = [result.bpb for result in results if result.bpb is not None]
-        means.append(fmean(scores) if scores else None)
-    return means

@@ -1,0 +1,110 @@
+"""Commands of the endless loop: campaign, propose, history, reproduce."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foundry.interface import options
+from foundry.interface.cli_work import BASELINE, bench
+from foundry.interface.options import Json, emit
+
+
+def register(app: typer.Typer) -> None:
+    for verb in (campaign, propose, history, reproduce):
+        app.command(verb.__name__, rich_help_panel="While you sleep")(verb)
+
+
+def campaign(
+    hours: Annotated[float | None, typer.Option(help="Stop after so many hours of work.")] = None,
+    flops: Annotated[float | None, typer.Option(help="Stop after so many training FLOPs, such as 1e17.")] = None,
+    runs: Annotated[int | None, typer.Option(help="Stop after about so many runs.")] = None,
+    strategy: Annotated[
+        str, typer.Option(help="Who proposes: portfolio, evolve, grid, random, tpe, cmaes, or outside.")
+    ] = "portfolio",
+    space: Annotated[Path | None, typer.Option(help="A YAML file: what may be proposed. Default: everything.")] = None,
+    baseline: Annotated[Path, typer.Option(help="The recipe to improve.")] = BASELINE,
+    jobs: options.Jobs = 0,
+    match: options.Match = None,
+    control: options.Control = None,
+    q: options.Rate = None,
+    max_pairs: options.BasePairs = None,
+    min_effect: options.MinEffect = 0.0,
+    device: options.Device = "auto",
+    judged_bytes: options.JudgedBytes = 1 << 15,
+    wall_seconds: options.WallSeconds = 86400.0,
+    stall_seconds: options.StallSeconds = 300.0,
+    memory_gb: options.MemoryGb = 0.0,
+    as_json: Json = False,
+) -> None:
+    """Propose, screen, certify and promote by itself, for ever or for a budget. Ctrl-C, kills and reboots lose nothing.
+
+    Examples: foundry campaign --hours 8 · foundry campaign --runs 200 --strategy evolve --space space.yaml
+    """
+    from foundry.interface import report, report_campaign
+    from foundry.search.campaign.policy import Limits
+    from foundry.search.campaign.run import CampaignPlan
+    from foundry.search.campaign.run import campaign as verb
+
+    budget = options.budget_rules(control, q, max_pairs)
+    plan = CampaignPlan(Limits(runs, flops, hours), strategy, space, match, min_effect, budget)
+    with bench(jobs, device, judged_bytes, wall_seconds, stall_seconds, memory_gb, False, as_json) as (lab, display):
+        lines = report_campaign.lines(display.say)
+        document = verb(lab, baseline, plan, report.pair_line(display.say), lines)
+    emit(document) if as_json else report_campaign.campaign(document)
+
+
+def propose(
+    mutation: Annotated[str, typer.Argument(help="A mutation, or a stack: attention:gqa_2kv+lr:1e-3.")],
+    why: Annotated[str, typer.Option(help="What makes you think that it helps; kept with its result.")] = "",
+    who: Annotated[str, typer.Option(help="Who proposes it.")] = "agent",
+    as_json: Json = False,
+) -> None:
+    """Put a mutation into the queue that a running or later campaign takes first.
+
+    Example: foundry propose "attention:gqa_2kv+lr:1e-3" --why "fewer keys leave room for a higher rate"
+    """
+    from foundry.interface import report_campaign
+    from foundry.search.history import propose as verb
+
+    document = verb(mutation, why, who)
+    emit(document) if as_json else report_campaign.proposed(document)
+
+
+def history(
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many trials, newest first.")] = 20,
+    word: Annotated[str, typer.Option(help="Only trials with this family or mutation in them.")] = "",
+    as_json: Json = False,
+) -> None:
+    """What campaigns tried, what it gave with its interval, what failed and why, which families pay.
+
+    Example: foundry history --word attention --json
+    """
+    from foundry.interface import report_campaign
+    from foundry.search.history import history as verb
+
+    document = verb(limit, word)
+    emit(document) if as_json else report_campaign.history(document)
+
+
+def reproduce(
+    promotion: Annotated[str, typer.Argument(help="Id of a promotion, or its beginning; see foundry lineage.")],
+    pairs: Annotated[int, typer.Option(min=1, help="How many of its pairs to train again.")] = 8,
+    jobs: options.Jobs = 0,
+    device: options.Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Train a promotion's runs again from the ledger alone: did it come out bit for bit, or within its interval?
+
+    Example: foundry reproduce 3fa9c1 --pairs 2
+    """
+    from foundry.interface import report_campaign
+    from foundry.interface.progress import Display
+    from foundry.search.reproduce import reproduce as verb
+
+    with Display(as_json) as display:
+        document = verb(promotion, pairs, jobs, device, display, display.say)
+    emit(document) if as_json else report_campaign.reproduced(document)
+    raise typer.Exit(0 if document["reproduced"] else 1)

@@ -1,0 +1,126 @@
+"""What people read of campaigns: progress lines, and tables made from the documents that `--json` prints. May not:
+compute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from foundry.interface.report import Document, console, number, signed, table
+
+
+def lines(say: Callable[[str], None]) -> Callable[[Document, Any], None]:
+    """A line on each event of a campaign; `state` is what the campaign knew before it."""
+
+    def told(event: Document, state: Any) -> None:
+        kind = event["kind"]
+        if kind == "round":
+            on = f"{len(state.moves)} moves past the champion" if state.moves else "the champion"
+            words = ", ".join(entry["word"] for entry in event["entries"])
+            say(f"round {state.rounds + 1}, on {on}: {words}")
+        elif kind == "raced":
+            for trial in event["trials"]:
+                if trial["status"] in ("accepted", "refuted", "failed"):
+                    gain = f" {signed(trial['gain'])} bits per byte" if trial["gain"] is not None else ""
+                    say(f"  {trial['word']}: {trial['status']}{gain} {trial['reason']}".rstrip())
+        elif kind == "certified":
+            words = " + ".join(move["word"] for move in event["moves"])
+            said = "promoted" if event["better"] else f"{event['word']}; back to the champion"
+            say(f"court: {words}: {said} ({event['n']} pairs, {signed(event['effect'])} bits per byte)")
+        elif kind == "pruned" and event["word"]:
+            said = "taken out again" if event["better"] else "stays"
+            say(f"court: {event['removed']} {said} ({event['n']} pairs)")
+        elif kind == "rebased":
+            say(f"the champion is {event['champion'][:12]} now")
+
+    return told
+
+
+def campaign(document: Document) -> None:
+    """What the campaign came to: promotions with their measured effects, what is provisional, what it took."""
+    rows = [
+        (row["promotion"][:12], row["mutation"], signed(row["effect_bpb"]), interval(row["interval_bpb"]))
+        for row in document["promotions"]
+    ]
+    if rows:
+        table("Certified, measured again on fresh seeds", ("promotion", "mutation", "gain", "95 % interval"), rows)
+    else:
+        console.print("Nothing promoted yet.", markup=False)
+    this, kills, provisional = document["this_command"], document["false_kills"], document["provisional"]
+    if provisional["moves"]:
+        moves = " + ".join(provisional["moves"])
+        console.print(f"Not certified yet: {moves} ({signed(provisional['claimed_bpb'])} claimed).", markup=False)
+    console.print(
+        f"{document['candidates']} candidates in {document['rounds']} rounds, {document['certifications']} "
+        f"certifications; this command took {this['runs']} runs, {this['flops']:.3g} FLOPs, {this['hours']:.2g} hours.",
+        markup=False,
+    )
+    if kills["audited"]:
+        low, high = kills["interval"]
+        console.print(
+            f"Of {kills['audited']} eliminated and trained on all the same, {kills['wrong']} were worth going on with "
+            f"(95 % interval {low:.0%} to {high:.0%}).",
+            markup=False,
+        )
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in document["strategies"].items())
+    console.print(f"Who is asked next: {shares}.", markup=False)
+    if document["ended"] == "exhausted":
+        console.print("Everything in this space was tried on this champion: widen it, or propose.", markup=False)
+    console.print("Next: foundry history · foundry lineage · the same command goes on", markup=False)
+
+
+def proposed(document: Document) -> None:
+    console.print(
+        f"Proposal {document['proposal']}: {document['mutation']}. {document['waiting']} waiting; "
+        "foundry campaign takes them first, foundry history tells what became of them.",
+        markup=False,
+    )
+
+
+def history(document: Document) -> None:
+    """The latest trials, the court's rulings, and which families pay."""
+    rows = [
+        (row["word"], row["by"], row["status"], signed(row["gain"]), interval(row["interval"]), row["reason"][:40])
+        for row in document["trials"]
+    ]
+    if not rows:
+        console.print("No campaign has tried anything yet. Start with: foundry campaign --runs 100", markup=False)
+        return
+    table("Trials, newest first", ("mutation", "by", "", "gain", "95 % interval", "why"), rows)
+    rulings = [
+        (" + ".join(row["moves"]), row["word"], signed(row["effect"]), interval(row["interval"]), str(row["n"]))
+        for row in document["certifications"]
+    ]
+    if rulings:
+        table("\nCourt, newest first", ("bundle", "verdict", "gain", "95 % interval", "pairs"), rulings)
+    families = [
+        (row["name"], str(row["tried"]), str(row["accepted"]), str(row["failed"]), signed(row["mean_gain_bpb"]),
+         number(row["certified_bpb"]) if row["certified_bpb"] else "")
+        for row in document["families"]
+    ]  # fmt: skip
+    table("\nFamilies", ("family", "tried", "accepted", "failed", "gain, mean", "certified"), families)
+    if document["totals"]["queued"]:
+        console.print(f"\n{document['totals']['queued']} proposals are waiting for a campaign.", markup=False)
+
+
+def reproduced(document: Document) -> None:
+    """Run by run, then the answer."""
+    rows = [
+        (row["arm"], row["run"][:12], number(row["recorded_bpb"]), number(row["again_bpb"]) or row["status"],
+         "same bits" if row["equal"] else "")
+        for row in document["runs"]
+    ]  # fmt: skip
+    table("", ("arm", "run", "bits per byte, recorded", "bits per byte, again", ""), rows)
+    low, high = document["recorded_interval_bpb"]
+    told = f"{signed(document['effect_bpb'])} bits per byte over {document['pairs']} pairs"
+    if document["bit_for_bit"]:
+        console.print(f"Reproduced bit for bit: {told}.", markup=False)
+    elif document["within_interval"]:
+        console.print(f"Reproduced within its interval ({low:+.4f} to {high:+.4f}): {told}.", markup=False)
+    else:
+        console.print(f"Not reproduced: {told}, where {low:+.4f} to {high:+.4f} was recorded.", markup=False)
+
+
+def interval(bounds: Any) -> str:
+    return "" if not bounds else f"{bounds[0]:+.4f} to {bounds[1]:+.4f}"

@@ -1,0 +1,1 @@
+"""The endless loop: propose, screen, climb, certify, promote, go on."""

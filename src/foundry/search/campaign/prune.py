@@ -1,0 +1,59 @@
+"""Leave-one-out: a part of a promoted bundle that no longer helps is taken out again, when a court says so.
+
+Each part is left out on fresh seeds; the one whose absence looks best goes to court, which certifies that the champion
+without it is not worse by a margin. May not: remove what merely looks useless.
+"""
+
+from __future__ import annotations
+
+from statistics import fmean
+from typing import Any
+
+from foundry.core.errors import FoundryError
+from foundry.search.campaign.field import Court, Field, Point, Wanted
+from foundry.search.campaign.policy import Policy
+from foundry.search.campaign.state import Event, State
+
+
+def pruning(field: Field, court: Court, state: State, policy: Policy) -> Event:
+    """The event `pruned`, for the bundle that was promoted last."""
+    bundle = state.prunable
+    assert bundle is not None
+    without = _without(field, bundle) if len(bundle["moves"]) > 1 and state.champion == bundle["point"] else []
+    seeds = list(range(state.next_seed, state.next_seed + policy.fresh_seeds)) if without else []
+    points = [state.champion, *(point for _, point in without)]
+    outcomes = iter(field.gather([Wanted(point, seed) for seed in seeds for point in points]))
+    scores = [dict(zip(points, outcomes, strict=False)) for _ in seeds]
+    runs, flops = sum(map(len, scores)), sum(each.flops for row in scores for each in row.values())
+    parts: list[dict[str, Any]] = []
+    for word, point in without:
+        pairs = [(row[state.champion].bpb, row[point].bpb) for row in scores]
+        gains = [a - b for a, b in pairs if a is not None and b is not None]
+        parts.append({"word": word, "point": point, "gain": fmean(gains) if len(gains) == len(seeds) else None})
+    event: Event = {"kind": "pruned", "parts": parts, "fresh": seeds, "better": False, "word": ""}
+    event |= {"margin": policy.prune_share * max(bundle["effect"] or 0.0, 0.0)}
+    idle = [part for part in parts if part["gain"] is not None and part["gain"] > 0.0]
+    best = max(idle, key=lambda part: part["gain"], default=None)
+    if best is not None and event["margin"] > 0.0:
+        noise = list(state.noise)
+        name = f"without {best['word']}"
+        ruling = court.certify_not_worse(state.champion, best["point"], name, event["margin"], noise)
+        runs, flops = runs + ruling.runs, flops + ruling.flops
+        event |= {"point": best["point"], "removed": best["word"], "word": ruling.word, "better": ruling.better}
+        event |= {"effect": ruling.effect_bpb, "n": ruling.n, "verdict": ruling.id, "promotion": ruling.promotion}
+    return {**event, "runs": runs, "flops": flops}
+
+
+def _without(field: Field, bundle: Event) -> list[tuple[str, Point]]:
+    """Each part of the bundle, and the champion without it: the champion before, with all the others applied."""
+    found: list[tuple[str, Point]] = []
+    for left_out, move in enumerate(bundle["moves"]):
+        point: Point = bundle["champion"]
+        try:
+            for i, other in enumerate(bundle["moves"]):
+                point = field.apply(point, other["word"]) if i != left_out else point
+        except FoundryError:
+            continue  # another part stands on this one
+        if point not in (bundle["champion"], bundle["point"]):
+            found.append((move["word"], point))
+    return found

@@ -1,0 +1,61 @@
+"""What a campaign came to, as one document; everything in it is read off its events and the ledger. May not: decide."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scipy.stats import beta
+
+from foundry.runs.queries import lineage
+from foundry.search.campaign.state import State
+from foundry.search.strategies import Strategy
+from foundry.search.strategies.portfolio import Portfolio
+
+
+def document(track: str, state: State, strategy: Strategy, ended: str) -> dict[str, Any]:
+    """As `campaign --json` prints it. `this_command` counts from the command's start, the rest from the campaign's."""
+    runs, flops, seconds = state.spent
+    return {
+        "baseline": track,
+        "champion": state.champion,
+        "frontier": state.frontier,
+        "ended": ended,
+        "this_command": {"runs": runs, "flops": flops, "hours": seconds / 3600},
+        "runs": state.runs,
+        "flops": state.flops,
+        "hours": state.seconds / 3600,
+        "rounds": state.rounds,
+        "candidates": len(state.tried),
+        "certifications": state.certifications,
+        "promotions": _promotions(track),
+        "provisional": {"moves": [move["word"] for move in state.moves], "claimed_bpb": state.gain},
+        "false_kills": false_kills(state),
+        "strategies": strategy.shares() if isinstance(strategy, Portfolio) else {strategy.name: 1.0},
+    }
+
+
+def false_kills(state: State) -> dict[str, Any]:
+    """Of the eliminated that were trained on all the same, how many were worth fresh seeds: rate and 95 % interval
+    (Clopper and Pearson). By one run on the full budget, so that noise alone makes some."""
+    n, k = state.audited, state.wrongly_killed
+    low = float(beta.ppf(0.025, k, n - k + 1)) if k else 0.0
+    high = float(beta.ppf(0.975, k + 1, n - k)) if k < n else 1.0
+    return {"audited": n, "wrong": k, "rate": k / n if n else None, "interval": [low, high]}
+
+
+def _promotions(track: str) -> list[dict[str, Any]]:
+    """Standing promotions of the track, oldest first, with the effect measured again."""
+    found: list[dict[str, Any]] = []
+    for entry in lineage(track):
+        if entry["kind"] == "promote" and not entry["reverted"]:
+            again = (entry["effect"] or {}).get("remeasured") or {}
+            found.append(
+                {
+                    "promotion": entry["id"],
+                    "mutation": entry["mutation"],
+                    "effect_bpb": again.get("effect_bpb"),
+                    "interval_bpb": again.get("interval_bpb"),
+                    "to": entry["to_fp"],
+                }
+            )
+    return found

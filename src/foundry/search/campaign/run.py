@@ -1,0 +1,114 @@
+"""`foundry campaign`: the endless loop on a baseline file, for ever or for a budget. After a kill the same goes on.
+
+May not: decide anything itself; that is campaign.py's, with the strategies and the court.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from foundry.core.errors import WorkError
+from foundry.recipe import Recipe
+from foundry.search import strategies
+from foundry.search.budget import BudgetRules
+from foundry.search.campaign.campaign import Campaign, Step
+from foundry.search.campaign.policy import Limits, Policy
+from foundry.search.campaign.real import LabField, read_space
+from foundry.search.campaign.real_court import LedgerCourt
+from foundry.search.campaign.record import LedgerJournal, LedgerSuggestions
+from foundry.search.campaign.report import document
+from foundry.search.campaign.state import Event, State
+from foundry.search.certify import Seen
+from foundry.search.lab import Lab
+from foundry.search.promote import settle, track_of
+
+MOST_BASE_FAILURES = 3
+"""Rounds in a row in which the frontier itself fails, before it is given up."""
+
+
+@dataclass(frozen=True)
+class CampaignPlan:
+    """What a campaign is asked to do."""
+
+    limits: Limits = field(default_factory=Limits)
+    strategy: str = "portfolio"
+    space: Path | None = None
+    match: str | None = None
+    min_effect: float = 0.0
+    budget: BudgetRules = field(default_factory=BudgetRules)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What makes two commands the same."""
+        return {**asdict(self.limits), "strategy": self.strategy, "space": str(self.space or ""), "match": self.match}
+
+
+def campaign(lab: Lab, path: Path, plan: CampaignPlan, seen: Seen, told: Callable[[Event, State], None]) -> Any:
+    """Run the campaign on the baseline file `path`; the document that `campaign --json` prints.
+
+    `told` hears of every event. Raises WorkError when another campaign runs on this ledger, or the champion fails.
+    """
+    words = read_space(plan.space) if plan.space is not None else None
+    strategy = strategies.make(plan.strategy)
+    jobs = lab.engine.jobs
+    policy = Policy(min_effect=plan.min_effect, batch=max(Policy.batch, 2 * jobs))
+    fence = lab.ledger.campaigns.begin()
+    try:
+        champion = settle(lab.ledger, path)
+        field, track = LabField(lab, champion, plan.match, words), track_of(path)
+        court = LedgerCourt(field, path, plan.budget, plan.min_effect, seen, plan.match)
+        journal = _Told(LedgerJournal(field, track, fence), told)
+        past, suggestions = lab.ledger.campaigns.events(track), LedgerSuggestions(lab.ledger)
+        loop = Campaign(field, court, strategy, policy, track, journal, suggestions, past)
+        journal.state = loop.state
+        _agree(champion, field, loop)
+        loop.open(loop.state.champion or champion.fingerprint, plan.limits, plan.asked)
+        step: Step = "raced"
+        while step not in ("over", "exhausted"):
+            step = _step(lab, path, field, loop)
+        loop.close()
+        return document(track, loop.state, strategy, step)
+    finally:
+        lab.ledger.campaigns.end(fence)
+
+
+def _step(lab: Lab, path: Path, field: LabField, loop: Campaign) -> Step:
+    """One step, on the champion that stands in the file now."""
+    standing = settle(lab.ledger, path)
+    _agree(standing, field, loop)
+    if loop.state.base_failures >= MOST_BASE_FAILURES:
+        if loop.state.frontier == loop.state.champion:
+            raise WorkError("campaign.champion_fails", str(path), "the champion's own runs fail", hint="foundry log")
+        loop.rebase(standing.fingerprint)
+    try:
+        return loop.step()
+    except WorkError as error:
+        if error.code != "ledger.not_champion":
+            raise
+        return "certified"  # somebody else promoted meanwhile; the next step begins from there
+
+
+def _agree(standing: Recipe, field: LabField, loop: Campaign) -> None:
+    """Go on from the champion that stands in the file. The court may have put it there, and not said so yet: then it is
+    asked again, which gives the verdict that it gave."""
+    state = loop.state
+    if state.in_court and standing.fingerprint == state.frontier:
+        field.crown(field.recipe(state.champion))
+    elif state.champion not in ("", standing.fingerprint):
+        field.crown(standing)
+        loop.rebase(standing.fingerprint)
+
+
+class _Told:
+    """A journal that says aloud what it has recorded."""
+
+    def __init__(self, journal: LedgerJournal, told: Callable[[Event, State], None]) -> None:
+        self.journal, self.told, self.state = journal, told, State()
+
+    def append(self, event: Event) -> Event:
+        recorded = self.journal.append(event)
+        self.told(recorded, self.state)
+        return recorded

@@ -1,0 +1,258 @@
+"""What a campaign's logic promises, on a simulated field whose truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+import pytest
+
+from foundry.core.errors import RequestError
+from foundry.search import strategies
+from foundry.search.campaign.campaign import Campaign
+from foundry.search.campaign.court import FieldCourt
+from foundry.search.campaign.field import Court, Point, Ruling, Wanted
+from foundry.search.campaign.policy import Limits, Policy
+from foundry.search.campaign.state import Event, folded
+from foundry.search.strategies import Proposal
+from tests.search.simulated import Simulated, mixed, no_ops
+
+REPLAYS = 60
+RUNS = 150
+
+
+class Lowest:
+    """The negative control: whoever has the lower one of two numbers is the champion."""
+
+    def __init__(self, field: Simulated) -> None:
+        self.field = field
+
+    def certify(self, champion: Point, candidate: Point, name: str, noise: Sequence[Sequence[float]]) -> Ruling:
+        base, own = self.field.gather([Wanted(champion, 2**62), Wanted(candidate, 2**62)])
+        assert base.bpb is not None and own.bpb is not None
+        gain = base.bpb - own.bpb
+        return Ruling("better" if gain > 0 else "not_better", gain, None, 1, 2, 2.0)
+
+    def certify_not_worse(
+        self, champion: Point, candidate: Point, name: str, margin_bpb: float, noise: Sequence[Sequence[float]]
+    ) -> Ruling:
+        return self.certify(champion, candidate, name, noise)
+
+
+class Written:
+    """A journal in memory; `end_after` events the process is killed."""
+
+    def __init__(self, end_after: int = 10**9) -> None:
+        self.events: list[Event] = []
+        self.end_after = end_after
+
+    def append(self, event: Event) -> Event:
+        if len(self.events) == self.end_after:
+            raise KeyboardInterrupt
+        self.events.append(event)
+        return event
+
+
+class Queue:
+    def __init__(self, *words: str) -> None:
+        self.words, self.refused = [Proposal(word, "agent", "a hunch") for word in words], {}
+
+    def take(self, n: int) -> list[tuple[int, Proposal]]:
+        taken, self.words = self.words[:n], self.words[n:]
+        return [(100 + i, proposal) for i, proposal in enumerate(taken)]
+
+    def refuse(self, number: int, why: str) -> None:
+        self.refused[number] = why
+
+
+def play(field: Simulated, court: Court, runs: int = RUNS, **given: Any) -> Campaign:
+    loop = Campaign(field, court, strategies.make("evolve"), **given)
+    loop.open(loop.state.champion, Limits(runs=runs))
+    while loop.step() not in ("over", "exhausted"):
+        pass
+    return loop
+
+
+def court_of(field: Simulated) -> FieldCourt:
+    return FieldCourt(field, b"a secret of this replay %08d" % field.seed)
+
+
+def with_false_promotions(honest: bool) -> int:
+    """In how many campaigns over no-ops anything was promoted."""
+    count = 0
+    for seed in range(REPLAYS):
+        field = Simulated(no_ops(), seed)
+        count += play(field, court_of(field) if honest else Lowest(field), seed=seed).state.promotions > 0
+    return count
+
+
+def test_a_campaign_over_no_ops_seldom_promotes_and_one_that_keeps_the_lowest_does() -> None:
+    # q = 0.10 bounds the chance; 15 of 60 has a chance below 0.0005 under it
+    assert with_false_promotions(honest=True) < 15
+    assert with_false_promotions(honest=False) > 20
+
+
+def test_real_effects_are_found_and_what_is_claimed_is_true() -> None:
+    gains, claims = [], []
+    for seed in range(20):
+        field, journal = Simulated(mixed(), seed), Written()
+        loop = play(field, court_of(field), 400, seed=seed, journal=journal)
+        gains.append(field.truth("") - field.truth(loop.state.champion))
+        for event in journal.events:
+            if event["kind"] == "certified" and event["better"]:
+                true = field.truth(event["champion"]) - field.truth(event["point"])
+                claims.append(event["effect"] - true)
+    best = sum(max(value, 0.0) for value in mixed().values())
+    assert fmean(gains) > 0.8 * best
+    assert min(gains) >= 0.0
+    assert abs(fmean(claims)) < 3 * stdev(claims) / len(claims) ** 0.5
+
+
+def test_a_campaign_that_is_killed_anywhere_goes_on_as_if_it_had_not_been() -> None:
+    field, whole = Simulated(mixed(), 5), Written()
+    court = court_of(field)
+    play(field, court, journal=whole, seed=5)
+    once = {(each.point, each.seed, each.share, each.split) for each in field.asked}
+    assert {"opened", "round", "raced", "certified"} <= {event["kind"] for event in whole.events}
+    for cut in range(1, len(whole.events)):
+        first = Written(end_after=cut)
+        with pytest.raises(KeyboardInterrupt):
+            play(field, court, journal=first, seed=5)
+        rest = Written()
+        play(field, court, journal=rest, past=first.events, seed=5)
+        assert [*first.events, *rest.events] == whole.events
+    assert {(each.point, each.seed, each.share, each.split) for each in field.asked} == once
+    assert folded(whole.events).runs <= len(once), "a run is charged once"
+
+
+def test_proposals_from_outside_are_raced_first_and_a_bad_one_is_refused_with_its_reason() -> None:
+    field, journal, queue = Simulated(mixed()), Written(), Queue("a:2", "zz:1", "a:2")
+    play(field, court_of(field), 10, journal=journal, suggestions=queue)
+    first = next(event for event in journal.events if event["kind"] == "round")
+    assert (first["entries"][0]["word"], first["entries"][0]["by"], first["entries"][0]["proposal"]) == (
+        "a:2", "agent", 100)  # fmt: skip
+    assert "no such word" in queue.refused[101] and "in this round" in queue.refused[102]
+
+
+def test_a_campaign_that_is_driven_only_from_outside_works_as_the_built_in_ones_do() -> None:
+    field = Simulated(mixed(), 6)
+    loop = Campaign(field, court_of(field), strategies.make("outside"), suggestions=Queue(*mixed()))
+    loop.open("")
+    while loop.step() != "exhausted":
+        pass
+    assert not loop.state.moves and loop.state.promotions > 0
+    assert field.truth("") - field.truth(loop.state.champion) > 0.5 * sum(max(each, 0) for each in mixed().values())
+
+
+def test_a_failure_is_a_reason_and_never_a_number() -> None:
+    field, journal = Simulated(mixed(), failing=["a:2", "a:1"]), Written()
+    play(field, court_of(field), journal=journal)
+    trials = [trial for event in journal.events if event["kind"] == "raced" for trial in event["trials"]]
+    failed = [trial for trial in trials if "a:2" in trial["word"] or "a:1" in trial["word"]]
+    assert failed and all(trial["status"] == "failed" for trial in failed)
+    assert all(trial["gain"] is None and trial["reason"].startswith("nan") for trial in failed)
+
+
+def test_a_frontier_whose_own_run_fails_accepts_nothing() -> None:
+    field = Simulated(mixed(), failing=[""])
+    loop = Campaign(field, court_of(field), strategies.make("grid"))
+    loop.open("")
+    for _ in range(3):
+        assert loop.step() == "raced"
+    assert loop.state.frontier == "" and loop.state.base_failures == 3
+
+
+class Deaf(Lowest):
+    """Turns everything down, and notes what it was asked."""
+
+    def __init__(self, field: Simulated) -> None:
+        super().__init__(field)
+        self.asked: list[tuple[Point, Point]] = []
+
+    def certify(self, champion: Point, candidate: Point, name: str, noise: Sequence[Sequence[float]]) -> Ruling:
+        self.asked.append((champion, candidate))
+        return Ruling("not_better", -0.01, (-0.02, 0.0), 5, 10, 10.0)
+
+
+def test_a_bundle_that_fails_rolls_the_frontier_back_and_is_never_taken_to_court_again() -> None:
+    field, journal = Simulated(mixed(), 1), Written()
+    court = Deaf(field)
+    loop = play(field, court, 600, journal=journal)
+    assert loop.state.champion == "" and loop.state.promotions == 0
+    assert len(court.asked) > 2 and len(set(court.asked)) == len(court.asked)
+    bundle = next(event for event in journal.events if event["kind"] == "certified" and len(event["moves"]) > 1)
+    after = journal.events[journal.events.index(bundle) + 1]
+    words = [move["word"] for move in bundle["moves"]]
+    halves = [entry["word"] for entry in after["entries"] if entry["by"] == "bundle"]
+    assert after["base"] == "" and set(halves) <= {
+        "+".join(words[: len(words) // 2]),
+        "+".join(words[len(words) // 2 :]),
+    }
+
+
+def promoted_bundle(field: Simulated, *words: str) -> list[Event]:
+    """The events of a campaign that has just promoted these words together."""
+    moves = [{"word": word, "by": "grid", "gain": 0.05, "flops": 1.0} for word in words]
+    point = field.apply("", "+".join(words))
+    trial = {"word": words[0], "point": point, "by": "grid", "status": "accepted", "gain": 0.1, "flops": 1.0}
+    trial |= {"gains": [], "fresh": [], "reason": "", "worth": True}
+    raced = {"kind": "raced", "trials": [trial], "base_runs": [], "base_failed": "", "fresh": [], "carry": []}
+    certified = {"kind": "certified", "champion": "", "point": point, "moves": moves, "better": True, "effect": 0.1}
+    return [{"kind": "opened", "champion": "", "asked": {}}, raced, {**certified, "carry": []}]
+
+
+def test_a_part_that_does_harm_is_pruned_from_a_promoted_bundle_and_one_that_helps_stays() -> None:
+    for effect, left in ((-0.05, "a:1"), (0.05, "a:1+b:1")):
+        field, journal = Simulated({"a:1": 0.1, "b:1": effect}), Written()
+        past = promoted_bundle(field, "a:1", "b:1")
+        loop = Campaign(field, court_of(field), strategies.make("grid"), past=past, journal=journal)
+        loop.open("a:1+b:1")
+        assert loop.step() == "pruned"
+        assert loop.state.champion == loop.state.frontier == left
+
+
+def test_what_is_eliminated_is_sometimes_trained_on_and_the_share_of_wrong_kills_is_known() -> None:
+    field, journal = Simulated(mixed(), 2), Written()
+    state = play(field, court_of(field), 400, journal=journal, policy=Policy(audit=0.5)).state
+    trials = [trial for event in journal.events if event["kind"] == "raced" for trial in event["trials"]]
+    audited = [trial for trial in trials if trial["status"] == "audited"]
+    assert state.audited == len(audited) > 10
+    assert all(trial["share"] == 1.0 for trial in audited)
+    assert state.wrongly_killed == sum(trial["worth"] for trial in audited) < len(audited)
+
+
+def test_limits_hold_to_about_one_certification_and_the_same_command_has_what_is_left() -> None:
+    field = Simulated(mixed(), 3)
+    court, journal = court_of(field), Written()
+    loop = Campaign(field, court, strategies.make("evolve"), journal=journal)
+    loop.open("", Limits(runs=100), {"runs": 100})
+    for _ in range(3):
+        loop.step()
+    spent = loop.state.runs
+    again = Campaign(field, court, strategies.make("evolve"), journal=journal, past=list(journal.events))
+    again.open("", Limits(runs=100), {"runs": 100})
+    assert again.state.spent[0] == spent > 0
+    while again.step() != "over":
+        pass
+    assert 100 <= again.state.runs < 100 + 60
+    again.close()
+    again.open(again.state.champion, Limits(runs=100), {"runs": 100})
+    assert again.state.spent[0] == 0
+
+
+def test_another_champion_in_the_file_is_where_the_campaign_goes_on() -> None:
+    field = Simulated(mixed(), 4)
+    loop = Campaign(field, court_of(field), strategies.make("grid"))
+    loop.open("")
+    while not loop.state.moves:
+        loop.step()
+    loop.rebase("b:2")
+    assert (loop.state.champion, loop.state.frontier, loop.state.moves) == ("b:2", "b:2", [])
+    assert loop.step() == "raced"
+
+
+@pytest.mark.parametrize("bad", [{"runs": 0}, {"hours": -1.0}, {"flops": float("inf")}])
+def test_a_limit_that_is_none_is_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(RequestError, match="more than 0"):
+        Limits(**bad)
