@@ -3,7 +3,7 @@
     python -m benchmarks.ablations --seeds 5 [--tokens N]
 
 Every ingredient is an ordinary mutation, and modern.yaml is their stack on baseline.yaml (a test holds that). A row
-takes one ingredient back to baseline's value; its gain is bits per byte of validation lost without it, by paired seeds.
+takes one of them back; `lost` is in bits per byte of validation, by paired seeds.
 May not: decide what is in the recipe.
 """
 
@@ -24,18 +24,46 @@ from foundry.search.lab import Lab, Settings
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
-INGREDIENTS: Mapping[str, tuple[str, str]] = {}
-"""name → (the mutation of baseline that adds it, the mutation of modern that takes it back)."""
+STACK = (
+    "set:train.optimizer={kind: muon, lr: 0.012, momentum: 0.9, adam_lr: 0.01}",
+    "set:train.schedule={kind: linear, warmup: 0.02, floor: 0.0}",
+    "set:model.norm={kind: qknorm, gain: false}",
+    "position:rope",
+    "activation:relu2",
+    "values:embeddings",
+    "residual:start",
+    "head:untied_zero",
+    "init:zero",
+    "softcap:30",
+    "batch_size:8",
+    "grad_clip:0",
+)
+"""What makes modern.yaml of baseline.yaml."""
 
-
-def stack(base: Recipe) -> Recipe:
-    """`base` with every ingredient."""
-    return mutate(base, "+".join(add for add, _ in INGREDIENTS.values()))[0]
+WITHOUT: Mapping[str, str] = {
+    "Muon (AdamW, lr 4e-3)": "set:train.optimizer={kind: adamw, lr: 4e-3, betas: [0.9, 0.99], weight_decay: 0.1}",
+    "the linear schedule (cosine)": "set:train.schedule={kind: cosine, warmup: 0.02, floor: 0.1}",
+    "the short warmup (.1)": "warmup:0.1",
+    "QK-norm": "set:model.norm={kind: rmsnorm, gain: false}",
+    "gain-free norms": "set:model.norm.gain=true",
+    "rope (learned positions)": "position:learned",
+    "relu² (GELU)": "activation:gelu",
+    "value embeddings": "values:plain",
+    "value embeddings (value residual)": "values:residual",
+    "the start in the residual": "residual:plain",
+    "the untied zero head (tied)": "head:tied",
+    "zero-init projections": "init:scaled",
+    "the softcap": "softcap:0",
+    "the small batch (12)": "batch_size:12",
+    "free gradients (clip 1)": "grad_clip:1.0",
+    "nothing, with cautious decay .1": "set:train.optimizer.weight_decay=0.1+set:train.optimizer.cautious=true",
+}
+"""Ingredient → the mutation of modern.yaml that takes it back, or another choice in its place."""
 
 
 def rows(lab: Lab, modern: Recipe, baseline: Recipe, tokens: int, seeds: range) -> list[dict[str, object]]:
     """A row a recipe: modern, modern without each ingredient, baseline; all at `tokens`."""
-    recipes = {"modern": modern, **{f"without {n}": mutate(modern, back)[0] for n, (_, back) in INGREDIENTS.items()}}
+    recipes = {"modern": modern, **{f"without {name}": mutate(modern, back)[0] for name, back in WITHOUT.items()}}
     recipes["baseline"] = baseline
     arms = {name: lab.arm_of(recipe, tokens) for name, recipe in recipes.items()}
     results = lab.gather([(arm, seed) for arm in arms.values() for seed in seeds])
