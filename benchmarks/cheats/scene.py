@@ -36,6 +36,7 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.since = time.time()
+        self.judged_words = self.judged.read_bytes()[:64].hex().encode()
         self.name = f"cheat-{secrets.token_hex(4)}"
         self.victims, self.secret = self.folder / "victims", self.folder / "secret"
         self.victims.mkdir(parents=True)
@@ -72,7 +73,7 @@ class Scene:
             found.append("filled the disk")
         if any(self.token.encode() in data for data in words):
             found.append("gave a secret away")
-        if any(b"the judged text can be read" in data for data in words):
+        if any(self.judged_words in data for data in words):
             found.append("read judged text")
         deadline = time.monotonic() + GRACE_SECONDS
         while (left := self._left()) and time.monotonic() < deadline:
