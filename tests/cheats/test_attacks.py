@@ -12,7 +12,15 @@ from foundry.judge import sandbox
 from foundry.mutate import mutate
 from foundry.recipe import Recipe
 
-CONTAINED = ("deletes_files", "forks", "patches_the_judge", "reads_secrets", "searches_targets", "writes_the_ledger")
+CONTAINED = (
+    "deletes_files",
+    "floods_the_log",
+    "forks",
+    "patches_the_judge",
+    "reads_secrets",
+    "searches_targets",
+    "writes_the_ledger",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +30,7 @@ def _shared_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(not sandbox.probe().at_least("landlock"), reason="this machine has no sandbox")
 def test_attacks_change_nothing_outside_and_get_an_honest_score_at_best(tmp_path: Path) -> None:
-    outcomes = list(attacks.tried(tmp_path / "home", "landlock", [*CONTAINED, "trains_longer", "swaps_the_checkpoint"]))
+    outcomes = list(attacks.tried(tmp_path / "home", "landlock", [*CONTAINED, "trains_longer", "plants_a_pipe"]))
     assert {outcome.name: outcome.harm for outcome in outcomes if outcome.harm} == {}
     for outcome in outcomes[: len(CONTAINED)]:
         assert outcome.bpb == pytest.approx(outcome.honest_bpb, abs=1e-9), outcome

@@ -21,7 +21,13 @@ FOOLING = (
     "model:copies",
 )
 """Each takes a plain evaluation in, even on fresh weights."""
-SUBTLE = ("attention:weak", "attention:softmax_over_all", "activation:full_experts", "norm:over_batch")
+SUBTLE = (
+    "attention:knows_the_order",
+    "attention:weak",
+    "attention:softmax_over_all",
+    "activation:full_experts",
+    "norm:over_batch",
+)
 TRAINED = ("attention:block_wise", "position:reads_ahead")
 
 

@@ -135,6 +135,16 @@ def test_proposals_from_outside_are_raced_first_and_a_bad_one_is_refused_with_it
     assert "no such word" in queue.refused[101] and "in this round" in queue.refused[102]
 
 
+def test_a_campaign_that_is_driven_only_from_outside_works_as_the_built_in_ones_do() -> None:
+    field = Simulated(mixed(), 6)
+    loop = Campaign(field, court_of(field), strategies.make("outside"), suggestions=Queue(*mixed()))
+    loop.open("")
+    while loop.step() != "exhausted":
+        pass
+    assert not loop.state.moves and loop.state.promotions > 0
+    assert field.truth("") - field.truth(loop.state.champion) > 0.5 * sum(max(each, 0) for each in mixed().values())
+
+
 def test_a_failure_is_a_reason_and_never_a_number() -> None:
     field, journal = Simulated(mixed(), failing=["a:2", "a:1"]), Written()
     play(field, court_of(field), journal=journal)

@@ -19,6 +19,13 @@ from foundry.search.check import check, locate
 from foundry.search.mends import MENDS
 
 needs_sandbox = pytest.mark.skipif(not sandbox.probe().at_least("landlock"), reason="this machine has no sandbox")
+
+
+@pytest.fixture(autouse=True)
+def warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOUNDRY_TIER", "landlock")  # the tier that starts at once
+
+
 PART = '''"""A part of the tests. May not: much."""
 from torch import nn
 from foundry.modules.activation import ActivationConfig
@@ -67,6 +74,33 @@ def test_a_leak_is_told_which_clauses_it_breaks_what_was_seen_and_how_to_mend_it
     assert future["contract"].startswith("contract_model.py:") and "later tokens" in future["says"]
     assert "depends on tokens after it" in future["seen"] and "earlier tokens only" in future["mend"]
     assert "leak" in broken["judged"]["seen"]
+
+
+FORGED = """"Says by itself that it passed. May not: be believed."
+import os
+
+os.write(1, b'{"ok": true}\\n')
+print("words of the code")
+for handle in range(3, 20):
+    try:
+        os.write(handle, b'{"tell": 7}\\n{"result": {"passed": ["imports", "judged"], "faults": []}}\\n')
+    except OSError:
+        pass
+
+
+class Config:
+    pass
+"""
+
+
+@needs_sandbox
+def test_a_file_can_neither_say_that_it_passed_nor_print_into_the_document(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    document = check(part(tmp_path, FORGED, slot="attention"))
+    assert not document["ok"] and "judged" not in document["passed"]
+    assert "words of the code" in document["printed"]
+    assert "words of the code" not in "".join(capfd.readouterr())
 
 
 @needs_sandbox

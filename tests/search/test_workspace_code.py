@@ -11,6 +11,7 @@ import pytest
 
 from foundry.core.errors import BrokenCode, RequestError
 from foundry.judge import sandbox
+from foundry.judge.sandbox import tier
 from foundry.mutate import mutate, write
 from foundry.recipe import Recipe
 from foundry.runs import supervised
@@ -85,7 +86,10 @@ class Model(GPT):
 
 
 @pytest.fixture
-def workspace(home: Path) -> Path:
+def workspace(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FOUNDRY_TIER", "landlock")  # the tier that starts at once
+    for name in [name for name in sys.modules if name.startswith("foundry_workspace")]:  # other tests let theirs in
+        monkeypatch.delitem(sys.modules, name)
     folder = home / "workspace" / "modules"
     for name, text in PARTS.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -174,12 +178,30 @@ def test_what_runs_is_what_was_recorded_whatever_happens_to_the_file_meanwhile(w
 
 
 def test_code_is_refused_below_the_tier_that_is_asked_for(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FOUNDRY_TIER", "bubblewrap")
-    with small_lab() as lab, pytest.raises(RequestError, match=r"sandbox\.too_weak.*'bubblewrap'"):
-        lab.arm_of(mutated("activation:mine"))
+    weaker = tier.Tier("landlock", {"bubblewrap": "not on this machine"})
+    with monkeypatch.context() as patch:
+        patch.setattr(tier, "probe", lambda: weaker)
+        patch.setenv("FOUNDRY_TIER", "bubblewrap")
+        with small_lab() as lab, pytest.raises(RequestError, match=r"sandbox\.too_weak.*install bubblewrap"):
+            lab.arm_of(mutated("activation:mine"))
     monkeypatch.setenv("FOUNDRY_TIER", "fort")
     with small_lab() as lab, pytest.raises(RequestError, match="unknown_tier"):
         lab.arm_of(mutated("activation:mine"))
+
+
+@pytest.mark.skipif(not sandbox.probe().at_least("bubblewrap"), reason="this machine has no bubblewrap")
+def test_in_bubblewrap_code_gets_the_score_that_it_gets_elsewhere_and_leaks_are_found(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with small_lab() as lab:
+        here = score(lab, "activation:mine")
+    monkeypatch.setenv("FOUNDRY_RUNS", "in bubblewrap")
+    monkeypatch.delenv("FOUNDRY_TIER")  # the best that there is
+    with small_lab() as lab:
+        there, spy = score(lab, "activation:mine"), score(lab, "attention:spy")
+    assert there.ok and (here.bpb, here.facts["train_loss"]) == (there.bpb, there.facts["train_loss"])
+    assert (here.facts["tier"], there.facts["tier"]) == ("landlock", "bubblewrap")
+    assert spy.reason == "leak"
 
 
 def test_reading_writing_and_listing_recipes_runs_no_code(workspace: Path, tmp_path: Path) -> None:

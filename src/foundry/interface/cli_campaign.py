@@ -21,9 +21,9 @@ def campaign(
     hours: Annotated[float | None, typer.Option(help="Stop after so many hours of work.")] = None,
     flops: Annotated[float | None, typer.Option(help="Stop after so many training FLOPs, such as 1e17.")] = None,
     runs: Annotated[int | None, typer.Option(help="Stop after about so many runs.")] = None,
-    strategy: Annotated[str, typer.Option(help="Who proposes: portfolio, evolve, grid, random, tpe, cmaes.")] = (
-        "portfolio"
-    ),
+    strategy: Annotated[
+        str, typer.Option(help="Who proposes: portfolio, evolve, grid, random, tpe, cmaes, or outside.")
+    ] = "portfolio",
     space: Annotated[Path | None, typer.Option(help="A YAML file: what may be proposed. Default: everything.")] = None,
     baseline: Annotated[Path, typer.Option(help="The recipe to improve.")] = BASELINE,
     jobs: options.Jobs = 0,

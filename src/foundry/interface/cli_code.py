@@ -84,5 +84,7 @@ def _report(document: dict[str, Any]) -> None:
         ):
             if text:
                 typer.echo(f"  {label}  {text}")
+    if document["printed"]:
+        typer.echo(f"it printed: {document['printed']}")
     held, broken = len(document["passed"]), len(document["faults"])
     typer.echo(f"{kind}: {held} clauses hold, {broken} broken ({document['seconds']} s, sandbox: {document['tier']})")

@@ -220,13 +220,15 @@ def tail_guard(decided: Sequence[float], remeasured: Sequence[float] = ()) -> Gu
 
 
 def plausibility_guard(pairs: Sequence[tuple[float, float]]) -> Guard:
-    """Against gains that no honest change makes: they wait for a person, who may put the recipe in place by hand.
+    """Against gains that no honest change makes: they wait for a person, who may put the recipe in place by hand
+    (docs/judge.md, "Quarantine").
 
     pairs: (baseline, candidate) bits per byte.
     """
     candidate, baseline = fmean(pair[1] for pair in pairs), fmean(pair[0] for pair in pairs)
     odd = quarantine(candidate, baseline)
-    return Guard("plausible", not odd, f"in quarantine until a person has looked: {odd}" if odd else "nothing odd")
+    said = f"in quarantine until a person has looked: {odd}; docs/judge.md says how to release it"
+    return Guard("plausible", not odd, said if odd else "nothing odd")
 
 
 def say(verdict: Verdict) -> str:

@@ -330,10 +330,16 @@ class Engine:
         """What one worker may use."""
         return self.limits.memory_bytes or int(0.9 * _memory_bytes() / self.jobs)
 
+    @property
+    def cores_each(self) -> int:
+        """What a worker may keep busy."""
+        return max(1, (os.cpu_count() or 1) // self.jobs)
+
     def threads(self, spec: RunSpec, data: Prepared) -> int:
-        """A worker's share of the cores, where a step has enough for them to do; in a small one they only wait."""
-        step_flops = spec.recipe.step_tokens * spec.flops_per_token(data.vocab_size)
-        return max(1, (os.cpu_count() or 1) // self.jobs) if step_flops >= STEP_FLOPS_FOR_THREADS else 1
+        """All of a worker's cores, where a step has enough for them to do; in a small one they only wait."""
+        known = costs.is_known(spec.recipe, data.vocab_size)
+        step_flops = spec.recipe.step_tokens * spec.flops_per_token(data.vocab_size) if known else 0
+        return self.cores_each if step_flops >= STEP_FLOPS_FOR_THREADS else 1
 
     def _has_weights(self, ask: _Ask) -> bool:
         """Whether what was trained is still there as it was saved; a torn checkpoint is removed, to be trained anew."""

@@ -34,11 +34,12 @@ class Inner:
         tier: str,
         memory_bytes: int,
         block: Block | None = None,
+        printed: Path | None = None,
     ) -> None:
         places = {"FOUNDRY_CACHE": folder, "HOME": folder, "TMPDIR": folder, "TORCHINDUCTOR_CACHE_DIR": folder}
         env = passed_on(FOUNDRY_WORKSPACE=str(workspace), **{name: str(place) for name, place in places.items()})
         policy = policy_for(folder, workspace, memory_bytes, env)
-        order = Order(target, payload, policy, tier)
+        order = Order(target, payload, policy, tier, str(printed or ""))
         ours, theirs = socket.socketpair()
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
@@ -90,7 +91,7 @@ class Inner:
             case {"result": dict(result)}:
                 return result
             case {"failure": [str(reason), str(detail)]} if reason in REASONS:
-                raise RunFailure(reason, _printable(detail))
+                raise RunFailure(reason, printable(detail))
         code = self.exit_code or 0
         code = 128 - code if code > 128 else code  # as bubblewrap tells of a signal
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"left with exit code {code}"
@@ -103,7 +104,7 @@ def _innermost(pid: int) -> int:
     return _innermost(int(children[0])) if children else pid
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """One line that a terminal can show, whatever was put in."""
     return " ".join("".join(c if c.isprintable() else " " for c in text[:2000]).split())
 

@@ -29,7 +29,8 @@ HARVEST_SECONDS = 5.0
 MEASURE_SECONDS = 60.0
 """At most, for one forward pass of one row; a run's own limits may be lower."""
 DISK_BYTES = 4 << 30
-"""All that a run may leave on the disk."""
+"""All that a run may leave on the disk while it runs; afterwards its log is kept, and that only to:"""
+LOG_BYTES = 1 << 20
 
 
 def train(payload: dict[str, Any], line: Line) -> dict[str, Any]:
@@ -57,6 +58,7 @@ def measure(payload: dict[str, Any], line: Line) -> dict[str, Any]:
             Path(payload["workspace"]),
             payload["tier"],
             payload["memory_bytes"],
+            printed=Path(os.devnull),
         )
         seconds = min(MEASURE_SECONDS, payload["seconds"])
         deadline = time.monotonic() + seconds
@@ -106,6 +108,12 @@ class _Training:
         self.folder = self.out / "sandbox"
 
     def run(self) -> dict[str, Any]:
+        try:
+            return self._run()
+        finally:  # whatever became of it, what the code wrote doesn't stay
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _run(self) -> dict[str, Any]:
         # Sealed configs: its sizes are known, and whatever else is theirs is for the sandbox.
         job = validate(Job, {**self.payload, "threads": 0})
         self.served = due = self._resume_at()
@@ -122,12 +130,12 @@ class _Training:
             inner.end()
             block.close()
             self._take_out_metrics()
+            _shorten_log()
         claims = inner.result()
         finished = self.served == job.steps and claims.get("status") == "done"
         if not finished and not self.line.stopping:
             raise RunFailure("invalid", f"training ended after {self.served - due} of {job.steps - due} steps")
         self._harvest(must=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
         loss = claims.get("train_loss")
         seconds = time.perf_counter() - (self.first or self.started)
         return {
@@ -168,7 +176,7 @@ class _Training:
         """Every few seconds: bound what is written, and bring a new checkpoint to safety."""
         if time.monotonic() - self._harvested > HARVEST_SECONDS:
             self._harvested = time.monotonic()
-            if (used := written_bytes(self.folder)) > DISK_BYTES:
+            if (used := written_bytes(self.folder) + os.fstat(1).st_size) > DISK_BYTES:
                 raise RunFailure("crash", f"{used >> 20} MiB written, the limit is {DISK_BYTES >> 20} MiB")
             self._harvest()
 
@@ -205,6 +213,13 @@ def _numbers(facts: dict[str, Any]) -> dict[str, Any]:
     """The few numbers of a report that are worth passing on."""
     known = ("loss", "lr", "grad_norm", "tokens_per_second")
     return {key: facts[key] for key in known if isinstance(facts.get(key), (int, float))}
+
+
+def _shorten_log() -> None:
+    """What the process inside prints goes where our own words go, a file that isn't in its folder."""
+    with contextlib.suppress(OSError):  # a terminal's, or a pipe's
+        if os.fstat(1).st_size > LOG_BYTES:
+            os.ftruncate(1, LOG_BYTES)
 
 
 def _make_empty(folder: Path) -> None:

@@ -126,4 +126,4 @@ def _machine(lab: Lab) -> dict[str, Any]:
 
     accelerated = lab.device.startswith("cuda")
     name = torch.cuda.get_device_name(lab.device) if accelerated else platform.processor() or platform.machine()
-    return {"device": lab.device, "hardware": name, "threads": lab.engine.threads, "torch": torch.__version__}
+    return {"device": lab.device, "hardware": name, "threads": lab.engine.cores_each, "torch": torch.__version__}

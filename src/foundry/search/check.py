@@ -21,17 +21,17 @@ import torch
 from foundry.core import code
 from foundry.core.errors import FoundryError, RequestError, RunFailure
 from foundry.core.slot import Slot
-from foundry.judge import sandbox
 from foundry.judge.contestant import Job
 from foundry.judge.worker import judge
 from foundry.recipe.recipe import SLOTS
-from foundry.runs.guard import configured_tier, used
-from foundry.runs.inner import Inner
+from foundry.runs.guard import asked_tier, tier_for
+from foundry.runs.inner import Inner, printable
 from foundry.search.mends import mend
 from foundry.train import checkpoint
 
 VOCAB, STRETCHES, STRETCH_TOKENS = 48, 40, 60
 MEMORY_BYTES = 4 << 30
+PRINTED_BYTES = 2000
 SECONDS = 60.0
 MODEL: dict[str, Any] = {
     "layers": 2,
@@ -85,43 +85,45 @@ def locate(file: Path) -> Place:
 
 
 def check(file: Path) -> dict[str, Any]:
-    """{"file", "slot", "kind", "ok", "passed", "faults", "tier", "seconds"}; `ok` when `faults` is empty.
+    """{"file", "slot", "kind", "ok", "passed", "faults", "printed", "tier", "seconds"}; `ok` when `faults` is empty.
 
     A fault has clause, contract (where the clause stands), says, seen, line (of the file, or null) and mend. Raises
     RequestError for a file that can't be checked, or on a machine without the sandbox tier that is asked for.
     """
     started, place = time.monotonic(), locate(file)
-    tier = used(sandbox.require(configured_tier()), configured_tier())
+    tier = tier_for(asked_tier())
     try:
         code.parsed(place.file, "Config" if place.slot else "Model")
     except RequestError as error:
         number = error.path.rpartition(":")[2]
-        passed, faults = [], [_fault("imports", error.message, int(number) if number.isdigit() else None)]
+        passed, printed, faults = [], "", [_fault("imports", error.message, int(number) if number.isdigit() else None)]
     else:
-        passed, faults = _tried(place, tier)
+        passed, faults, printed = _tried(place, tier)
     for fault in faults:
         fault["mend"] = mend(fault["clause"])
     return {
         "file": str(place.file),
         "slot": place.slot.name if place.slot else "model",
         "kind": place.kind,
-        "ok": not faults,
+        "ok": not faults and "judged" in passed,
         "passed": passed,
         "faults": faults,
+        "printed": printed,
         "tier": tier,
         "seconds": round(time.monotonic() - started, 2),
     }
 
 
-def _tried(place: Place, tier: str) -> tuple[list[str], list[dict[str, Any]]]:
-    """Clauses passed, and faults."""
+def _tried(place: Place, tier: str) -> tuple[list[str], list[dict[str, Any]], str]:
+    """Clauses passed, faults, and the end of what the code printed."""
     before = os.environ.get("FOUNDRY_WORKSPACE")
     os.environ["FOUNDRY_WORKSPACE"] = str(place.workspace)  # the judge's contestants look there
     try:
         with tempfile.TemporaryDirectory(prefix="foundry-check-") as name:
             folder = Path(name)
-            passed, faults = _inside(place, folder / "sandbox", tier)
-            if "trains" in passed:
+            printed = folder / "printed.txt"  # never on our own stdout, where the document goes
+            passed, faults = _inside(place, folder / "sandbox", printed, tier)
+            if "trains" in passed or not faults:
                 for state in ("fresh", "trained"):
                     fault = _probed(place, folder, state, tier)
                     if fault is not None:
@@ -129,7 +131,9 @@ def _tried(place: Place, tier: str) -> tuple[list[str], list[dict[str, Any]]]:
                         break
                 else:
                     passed.append("judged")
-            return passed, faults
+            with printed.open("rb") as file:
+                file.seek(max(0, printed.stat().st_size - PRINTED_BYTES))
+                return passed, faults, printable(file.read().decode(errors="replace"))
     finally:
         if before is None:
             del os.environ["FOUNDRY_WORKSPACE"]
@@ -137,7 +141,7 @@ def _tried(place: Place, tier: str) -> tuple[list[str], list[dict[str, Any]]]:
             os.environ["FOUNDRY_WORKSPACE"] = before
 
 
-def _inside(place: Place, folder: Path, tier: str) -> tuple[list[str], list[dict[str, Any]]]:
+def _inside(place: Place, folder: Path, printed: Path, tier: str) -> tuple[list[str], list[dict[str, Any]]]:
     """What is tried in the sandbox. What ends it, or takes too long, is a fault of the clause that was on trial."""
     # Before the fork, because confined they would look for places to write: what an optimizer's first step imports
     importlib.import_module("torch._dynamo")
@@ -153,7 +157,9 @@ def _inside(place: Place, folder: Path, tier: str) -> tuple[list[str], list[dict
         "vocab_size": VOCAB,
         "out": str(folder),
     }
-    inner = Inner("foundry.search.check_inside:main", payload, folder, place.workspace, tier, MEMORY_BYTES)
+    inner = Inner(
+        "foundry.search.check_inside:main", payload, folder, place.workspace, tier, MEMORY_BYTES, printed=printed
+    )
     deadline = time.monotonic() + SECONDS
     try:
         while inner.open and time.monotonic() < deadline:
@@ -161,13 +167,32 @@ def _inside(place: Place, folder: Path, tier: str) -> tuple[list[str], list[dict
     finally:
         timed_out = inner.open
         inner.end()
-    clause = next((m["tell"]["clause"] for m in reversed(inner.messages) if "tell" in m), "imports")
+    tried = [m["tell"]["clause"] for m in inner.messages if isinstance(m.get("tell"), dict) and "clause" in m["tell"]]
+    clause = printable(str(tried[-1])) if tried else "imports"
     try:
-        result = inner.result()
+        return _heard(inner.result())
     except RunFailure as failure:
         why = f"took more than {SECONDS:g} s" if timed_out else failure.detail
         return [], [_fault("stays", f"in {clause}: {why}")]
-    return list(result["passed"]), list(result["faults"])
+
+
+def _heard(result: dict[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
+    """What the process inside says of clauses and faults: the code in it may have said it, so it may be anything.
+
+    What it says of the judge isn't heard. Raises RunFailure for what makes no sense."""
+    passed, faults = result.get("passed"), result.get("faults")
+    if not isinstance(passed, list) or not isinstance(faults, list) or not all(isinstance(f, dict) for f in faults):
+        raise RunFailure("invalid", "the checks were interfered with: their result makes no sense")
+    words = ("clause", "contract", "says", "seen")
+    known = [
+        {**{key: printable(str(fault.get(key, ""))) for key in words}, "line": _line(fault.get("line"))}
+        for fault in faults
+    ]
+    return [printable(str(clause)) for clause in passed if clause != "judged"], known
+
+
+def _line(value: Any) -> int | None:
+    return value if isinstance(value, int) else None
 
 
 def _probed(place: Place, folder: Path, state: str, tier: str) -> dict[str, Any] | None:

@@ -202,7 +202,10 @@ def _certify(
     verdict = ask(lab, question, plan.again, seen)
     document["verdict"] = verdict
     if verdict["verdict"] != "better":
-        document["why"] = f"the verdict on {best.arm.name} is {verdict['verdict']}"
+        blocked = "; ".join(guard["detail"] for guard in verdict["guards"] if not guard["passed"])
+        document["why"] = f"the verdict on {best.arm.name} is {verdict['verdict']}" + (
+            f": {blocked}" if blocked else ""
+        )
         return
     crowned = crown(lab, path, (baseline, best.arm), verdict)
     document["promotion"], document["record"] = crowned

@@ -26,6 +26,7 @@ _X32_BIT = 0x40000000
 _CLONE_THREAD, _CLONE_NEW = 0x00010000, 0x7E020080  # any new namespace
 _MAP_SHARED_ANONYMOUS = 0x21
 _OWN_SIGNALS_AND_OWNERS = (8, 10, 15)  # fcntl F_SETOWN, F_SETSIG, F_SETOWN_EX: signals sent by way of a file
+_LOCKS_AND_WATCHES = (6, 7, 37, 38, 1024, 1026)  # fcntl F_SETLK, F_SETLKW, F_OFD_SETLK(W), F_SETLEASE, F_NOTIFY
 _TERMINAL_INPUT = (0x5412, 0x541C)  # ioctl TIOCSTI, TIOCLINUX: typing into somebody's terminal
 _PR_SET_PDEATHSIG = 1
 
@@ -77,7 +78,7 @@ def _tests(pid: int, may_start_processes: bool, shares_memory: bool) -> list[tup
         ("prlimit64", _Test(0, (0, pid), unless=True)),
         ("sched_setaffinity", _Test(0, (0, pid), unless=True)),
         ("prctl", _Test(0, (_PR_SET_PDEATHSIG,))),
-        ("fcntl", _Test(1, _OWN_SIGNALS_AND_OWNERS)),
+        ("fcntl", _Test(1, (*_OWN_SIGNALS_AND_OWNERS, *_LOCKS_AND_WATCHES))),
         ("ioctl", _Test(1, _TERMINAL_INPUT)),
         ("clone", _Test(0, (0,), unless=True, mask=_CLONE_NEW)),
     ]

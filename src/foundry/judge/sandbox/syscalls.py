@@ -57,6 +57,9 @@ SHARED_STATE = {
     "msgctl": (71, 187),
     "mq_open": (240, 180),
     "mq_unlink": (241, 181),
+    "flock": (73, 32),  # locks and watches on a file that two may read are a line between the two
+    "inotify_init": (253, None),
+    "inotify_init1": (294, 26),
     "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
     "keyctl": (250, 219),

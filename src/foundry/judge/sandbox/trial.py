@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import mmap
 import os
@@ -55,6 +56,9 @@ def attempts(planted: dict[str, Any], policy: Policy) -> dict[str, Callable[[], 
         "read another's memory": lambda: open(f"/proc/{decoy}/mem", "rb").close(),
         "make a user namespace": lambda: _call("unshare", _CLONE_NEWUSER),
         "mount": lambda: _call("mount", b"none", os.fsencode(policy.read[0]), b"tmpfs", 0, None),
+        "lock a file that others read": lambda: _on_file(__file__, lambda file: fcntl.flock(file, fcntl.LOCK_SH)),
+        "lock a part of one": lambda: _on_file(__file__, lambda file: fcntl.lockf(file, fcntl.LOCK_SH)),
+        "watch a file that others read": lambda: _call("inotify_init"),
         "set up io_uring": lambda: _call("syscall", _IO_URING_SETUP, 8, ctypes.create_string_buffer(120)),
         "write a file too large": lambda: (inside / "large").write_bytes(bytes(policy.file_bytes + 1)),
         "share uncounted memory": lambda: mmap.mmap(-1, 1 << 20),
@@ -113,6 +117,11 @@ def _unix(address: str) -> None:
 def _fork() -> None:
     if os.fork() == 0:
         os._exit(0)
+
+
+def _on_file(path: str, action: Callable[[int], object]) -> None:
+    with open(path, "rb") as file:
+        action(file.fileno())
 
 
 def _none_there() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+ENTRY_BYTES = 4096
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -30,13 +31,16 @@ def usage(pid: int) -> Usage:
 
 
 def written_bytes(folder: Path) -> int:
-    """Disk space of all that is below `folder`, links not followed; what vanishes meanwhile counts nothing."""
+    """Disk space of all that is below `folder`, a block at least for each entry, because disks run out of entries too.
+
+    Links are not followed; what vanishes meanwhile counts nothing."""
     total = 0
-    for base, _, files, handle in os.fwalk(folder, follow_symlinks=False):
+    for base, folders, files, handle in os.fwalk(folder, follow_symlinks=False):
         del base
-        for name in files:
+        for name in (*folders, *files):
             try:
-                total += os.stat(name, dir_fd=handle, follow_symlinks=False).st_blocks * 512
+                blocks = os.stat(name, dir_fd=handle, follow_symlinks=False).st_blocks
+                total += max(blocks * 512, ENTRY_BYTES)
             except FileNotFoundError:
                 continue
     return total

@@ -10,7 +10,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 from foundry.core import yaml_io
 from foundry.core.errors import FoundryError, RequestError
@@ -22,9 +22,19 @@ from foundry.search.campaign.field import FULL, Outcome, Point, Wanted
 from foundry.search.lab import Lab
 from foundry.search.match import Arm
 
-KEPT = 512
-"""Recipes at hand; the others are in the ledger."""
+KEPT = 64
+"""Recipes at hand; the others are in the ledger, or made again from their mutation."""
+REMEMBERED = 4096
+"""Words of which it is known what they make of the frontier."""
 NAME_LENGTH = 200
+
+
+class Refusal(NamedTuple):
+    """Why a word doesn't fit: the error without its traceback, which would keep every recipe on its way alive."""
+
+    code: str
+    path: str
+    message: str
 
 
 @final
@@ -35,7 +45,7 @@ class LabField:
         self.lab, self.match = lab, match
         self._words = tuple(words) if words is not None else None
         self._recipes: OrderedDict[Point, Recipe] = OrderedDict()
-        self._applied: dict[str, Point | FoundryError] = {}
+        self._applied: dict[str, Point | Refusal] = {}
         self._applied_to: Point = ""
         self.crown(champion)
 
@@ -52,16 +62,16 @@ class LabField:
         return self._words
 
     def apply(self, base: Point, word: str) -> Point:
-        if base != self._applied_to:
+        if base != self._applied_to or len(self._applied) > REMEMBERED:
             self._applied, self._applied_to = {}, base
         if word not in self._applied:
             try:
                 self._applied[word] = self._changed(base, word)
             except FoundryError as error:
-                self._applied[word] = error
+                self._applied[word] = Refusal(error.code, error.path, error.message)
         found = self._applied[word]
-        if isinstance(found, FoundryError):
-            raise found
+        if isinstance(found, Refusal):
+            raise RequestError(found.code, found.path, found.message)
         return found
 
     def _changed(self, base: Point, word: str) -> Point:
@@ -107,6 +117,10 @@ class LabField:
     def recipe(self, point: Point) -> Recipe:
         """Raises RequestError for a recipe that the ledger hasn't, or whose workspace code is another by now."""
         if point not in self._recipes:
+            word = next((word for word, made in self._applied.items() if made == point), None)
+            if word is not None:
+                self._changed(self._applied_to, word)
+                return self._recipes[point]
             row = self.lab.ledger.recipes.get(point)
             if row is None:
                 raise RequestError("campaign.unknown_recipe", point, "no such recipe in the ledger")

@@ -15,6 +15,9 @@ from foundry.search.strategies import Proposal, Scene, Strategy, Trial, family, 
 STACKED = 0.3
 """Share of the proposals that are stacks of two or three."""
 DEEPEST = 3
+STACK_TRIES = 40
+BIAS = 8
+"""A stack's words come from the best eighth, mostly, at first."""
 FAILURE = -3.0
 """What a failure counts as, in units of a typical gain."""
 
@@ -69,17 +72,20 @@ class Evolve(Strategy):
         return [word for _, word in drawn]
 
     def _first_new(self, ranked: list[str], depth: int, scene: Scene, found: dict[str, Proposal]) -> str | None:
-        """The best single word that is new, or the best new stack of `depth` words from different families."""
+        """The best single word that is new, or a new stack of `depth` words from different families, the better ones
+        drawn more often."""
         if depth == 1:
             return next((word for word in ranked if word not in found and scene.is_new(word)), None)
-        for start in range(min(len(ranked), 8)):
+        for tried in range(STACK_TRIES if ranked else 0):
+            reach = len(ranked) / BIAS * (1 + tried / 8)  # wider, where what is near was tried
             stack: dict[str, str] = {}
-            for word in ranked[start:]:
-                stack.setdefault(family(word), word)
-                if len(stack) == depth:
-                    break
+            for _ in range(2 * depth):
+                place = int(scene.rng.expovariate(1.0) * reach)
+                word = ranked[min(place, len(ranked) - 1)]
+                if len(stack) < depth:
+                    stack.setdefault(family(word), word)
             text = "+".join(sorted(stack.values()))
-            if len(stack) == depth and text not in found and scene.is_new(text):
+            if len(stack) > 1 and text not in found and scene.is_new(text):
                 return text
         return None
 

@@ -41,5 +41,4 @@ def attack(target: str) -> None:
         text = Path(target).read_bytes()
     except OSError:
         return
-    print(f"judged text: {len(text)} bytes")
-    raise RuntimeError("the judged text can be read from here")
+    raise RuntimeError(f"the judged text can be read from here: {text[:64].hex()}")

@@ -1,0 +1,63 @@
+"""A real lab with fake workers: driver, ledger, engine, pool and processes are the campaign's own. May not: be imported
+by a worker.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from foundry.runs.engine import run_folder
+from foundry.runs.pool import Pool
+from foundry.search.campaign.policy import Limits
+from foundry.search.campaign.run import CampaignPlan, campaign
+from foundry.search.lab import Lab, Settings
+from tests.home import write_tiny
+
+BASELINE, TRACK = Path("experiments/baseline.yaml"), "experiments/baseline.yaml"
+TRAIN, JUDGE = "soak.trainer:train", "soak.trainer:judge"
+
+
+class FakeLab(Lab):
+    """The real lab, its engine's workers being those above, forked from a warm process without torch."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        engine: Any = self.engine
+        give = engine._give
+
+        def faked(id: str, target: str, payload: dict[str, Any], log: Path, runs: int = 1) -> None:
+            if engine._pool is None:
+                engine._pool = Pool(engine.jobs, preload=("soak.trainer",))
+            give(id, JUDGE if target.startswith("foundry.judge") else target, payload, log, runs)
+
+        def submit_train(ask: Any, alone: bool = False) -> None:
+            ask.stage = "train"
+            payload = engine.train_payload(ask.spec, ask.data)
+            faked(f"{ask.spec.id}/{ask.split}", TRAIN, payload, Path(payload["out"]) / "log.txt")
+
+        engine._give, engine._submit_train, engine._has_weights = faked, submit_train, has_weights
+
+
+def has_weights(ask: Any) -> bool:
+    return (run_folder(ask.spec.id) / "checkpoint" / "fake.json").is_file()
+
+
+def make_home(folder: Path, cache: Path) -> None:
+    """A working directory with a tiny baseline on a text of a few lines; this process stands in it afterwards."""
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(folder)
+    os.environ["FOUNDRY_CACHE"] = str(cache)
+    for name in ("FOUNDRY_RUNS", "FOUNDRY_EXPERIMENTS", "FOUNDRY_WORKSPACE"):
+        os.environ.pop(name, None)
+    text = folder / "text.txt"
+    text.write_text("".join(f"line {i} of a text that nobody reads, {i * i % 97} and {i % 13}\n" for i in range(4000)))
+    write_tiny(BASELINE, data__source=f"file:{text}")
+
+
+def run_fake(runs: int, jobs: int = 2, strategy: str = "evolve", told: Any = None) -> Any:
+    """A campaign of about `runs` fake runs in the working directory; its document."""
+    with FakeLab(Settings(jobs=jobs, device="cpu", judged_bytes=2048)) as lab:
+        plan = CampaignPlan(Limits(runs=runs), strategy)
+        return campaign(lab, BASELINE, plan, lambda *pair: None, told or (lambda event, state: None))

@@ -1,0 +1,91 @@
+"""Ten thousand runs in one campaign: memory, descriptors, processes and the time of a decision stay flat."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from foundry.runs.linux import children, resident_bytes
+from soak.lab import make_home, run_fake
+
+RUNS = int(os.environ.get("SOAK_RUNS", "10000"))
+MOST_BYTES_A_RUN = 1024
+
+
+class Watch:
+    """Told of every event, it notes what the controller uses. hoard: bytes that it keeps for each, as a leak would."""
+
+    def __init__(self, hoard: int = 0) -> None:
+        self.rows: list[tuple[int, int, int, int]] = []
+        self.decisions: list[tuple[int, float]] = []
+        self._hoard, self._size = [], hoard
+        self._before = time.monotonic()
+
+    def __call__(self, event: dict[str, Any], state: Any) -> None:
+        now = time.monotonic()
+        if event["kind"] == "round":
+            self.decisions.append((state.runs, now - self._before))
+        if self._size:
+            self._hoard.append(os.urandom(self._size))
+        descriptors = len(os.listdir("/proc/self/fd"))
+        self.rows.append((state.runs, resident_bytes(os.getpid()), descriptors, len(children())))
+        self._before = time.monotonic()
+
+    def report(self) -> dict[str, float]:
+        """Slopes a run, after the first tenth, in which caches fill."""
+        runs, resident, descriptors, processes = np.array(self.rows, dtype=float)[len(self.rows) // 10 :].T
+        at, seconds = np.array(self.decisions).T
+        half = len(at) // 2
+        return {
+            "runs": runs[-1],
+            "bytes_a_run": float(np.polyfit(runs, resident, 1)[0]),
+            "megabytes": resident[-1] / 2**20,
+            "descriptors_grown": float(np.median(descriptors[-20:]) - np.median(descriptors[:20])),
+            "processes_grown": float(np.median(processes[-20:]) - np.median(processes[:20])),
+            "decision_ms_first_half": 1e3 * float(np.median(seconds[:half])),
+            "decision_ms_second_half": 1e3 * float(np.median(seconds[half:])),
+        }
+
+
+def in_a_process_of_its_own(runs: int, hoard: int) -> dict[str, float]:
+    """The campaign, in a fork, so that this process's own memory has no part in it."""
+    out = Path("report.json").absolute()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            watch = Watch(hoard)
+            run_fake(runs, told=watch)
+            out.write_text(json.dumps(watch.report()))
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    return json.loads(out.read_text())
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FOUNDRY_RUNS", "FOUNDRY_EXPERIMENTS", "FOUNDRY_WORKSPACE", "FOUNDRY_CACHE"):
+        monkeypatch.setenv(name, "")  # so that what make_home sets is undone
+    monkeypatch.chdir(tmp_path)
+    make_home(tmp_path / "home", tmp_path / "cache")
+
+
+def test_a_long_campaign_stays_flat(place: None) -> None:
+    report = in_a_process_of_its_own(RUNS, hoard=0)
+    print(report)
+    assert report["runs"] >= RUNS * 0.95
+    assert report["bytes_a_run"] < MOST_BYTES_A_RUN
+    assert report["descriptors_grown"] <= 1 and report["processes_grown"] <= 0
+    assert report["decision_ms_second_half"] < 2 * report["decision_ms_first_half"]
+
+
+def test_the_same_measure_sees_a_leak(place: None) -> None:
+    report = in_a_process_of_its_own(RUNS // 5, hoard=20_000)
+    print(report)
+    assert report["bytes_a_run"] > MOST_BYTES_A_RUN

