@@ -32,11 +32,11 @@ NOOPS = 3
 HORIZON = 200.0
 NEAR = {"position": "rope", "lr": "0.012"}
 METHODS: dict[str, tuple[Method, int]] = {
-    "Foundry, evolve": (methods.foundry("evolve"), 2000),
+    "Foundry, evolve": (methods.foundry("evolve"), 1000),
     "Foundry, portfolio": (methods.foundry("portfolio"), 12),
-    "greedy, 1 seed": (methods.greedy(1), 2000),
-    "greedy, 3 seeds": (methods.greedy(3), 2000),
-    "random": (methods.random_search, 2000),
+    "greedy, 1 seed": (methods.greedy(1), 1000),
+    "greedy, 3 seeds": (methods.greedy(3), 1000),
+    "random": (methods.random_search, 1000),
     "TPE + Hyperband": (tuner("tpe + hyperband", reevaluated=False), 12),
     "TPE + Hyperband, top 5 again": (tuner("tpe + hyperband", reevaluated=True), 12),
     "TPE + Wilcoxon": (tuner("tpe + wilcoxon", reevaluated=False), 12),

@@ -72,6 +72,11 @@ class Space:
     def point(self, chosen: dict[str, str]) -> Point:
         return ".".join(str(all_.index(chosen[name])) for name, all_ in self.families.items())
 
+    def variants(self, point: Point) -> dict[str, str]:
+        """Family → the variant that `point` has."""
+        pairs = zip(self.families.items(), point.split("."), strict=True)
+        return {name: all_[int(number)] for (name, all_), number in pairs}
+
     def word(self, point: Point) -> str:
         """The mutation that leads from the first variants to `point`."""
         numbers = [int(number) for number in point.split(".")]

@@ -52,7 +52,7 @@ class _Tuning:
             pruner = optuna.pruners.WilcoxonPruner()
         self.study = optuna.create_study(sampler=sampler, pruner=pruner, study_name=f"replay {seed}")
         self.shared = [self.drawn.next() for _ in range(WILCOXON_SEEDS)]
-        self.study.enqueue_trial({name: variants[0] for name, variants in world.space.families.items()})
+        self.study.enqueue_trial(world.space.variants(world.space.baseline))
 
     def run(self) -> Trace:
         least = SHARES[0] if self.name != "tpe + wilcoxon" else FULL
