@@ -19,6 +19,13 @@ from foundry.search.check import check, locate
 from foundry.search.mends import MENDS
 
 needs_sandbox = pytest.mark.skipif(not sandbox.probe().at_least("landlock"), reason="this machine has no sandbox")
+
+
+@pytest.fixture(autouse=True)
+def warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOUNDRY_TIER", "landlock")  # the tier that starts at once
+
+
 PART = '''"""A part of the tests. May not: much."""
 from torch import nn
 from foundry.modules.activation import ActivationConfig

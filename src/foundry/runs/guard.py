@@ -16,32 +16,33 @@ from foundry.runs.ledger import Ledger
 from foundry.runs.sources import lay_out
 
 WARM = "landlock"
-"""The tier of processes that are forked warm: the default, because a colder one costs seconds a run."""
+"""The weakest tier that will do unless another is asked for, and the tier of processes that are forked warm."""
 
 
-def configured_tier() -> str:
-    """The weakest tier that workspace code may run in, by FOUNDRY_TIER."""
-    return os.environ.get("FOUNDRY_TIER", WARM)
+def asked_tier() -> str:
+    """FOUNDRY_TIER: the tier that workspace code is to run in, and the weakest that will do; "" for the best there is."""
+    return os.environ.get("FOUNDRY_TIER", "")
 
 
-def used(found: sandbox.Tier, minimum: str) -> str:
-    """The tier that code runs in on a machine with `found`: the warm one, or a better one where that is asked for."""
+def tier_for(asked: str) -> str:
+    """The tier that code runs in where `asked` is asked for. Raises RequestError where this machine has less."""
+    found = sandbox.require(asked or WARM)
     if not found.at_least(WARM):
         return "none"
-    return max(WARM, minimum, key=sandbox.TIERS.index)
+    return max(WARM, asked, key=sandbox.TIERS.index) if asked else found.name
 
 
 @dataclass
 class Guard:
-    """minimum: the weakest tier that will do; found out when code is there to run."""
+    """What is asked for is looked for on the machine when code is there to run."""
 
     ledger: Ledger
-    minimum: str = field(default_factory=configured_tier)
+    asked: str = field(default_factory=asked_tier)
 
     @cached_property
     def tier(self) -> str:
         """The tier that code runs in. Raises RequestError, which says how to get it, where this machine has less."""
-        return used(sandbox.require(self.minimum), self.minimum)
+        return tier_for(self.asked)
 
     def training(self, recipe: Recipe, payload: dict[str, Any], memory_bytes: int) -> dict[str, Any]:
         """The payload of `supervised:train` around that of `train.worker`."""

@@ -21,11 +21,10 @@ import torch
 from foundry.core import code
 from foundry.core.errors import FoundryError, RequestError, RunFailure
 from foundry.core.slot import Slot
-from foundry.judge import sandbox
 from foundry.judge.contestant import Job
 from foundry.judge.worker import judge
 from foundry.recipe.recipe import SLOTS
-from foundry.runs.guard import configured_tier, used
+from foundry.runs.guard import asked_tier, tier_for
 from foundry.runs.inner import Inner, printable
 from foundry.search.mends import mend
 from foundry.train import checkpoint
@@ -92,7 +91,7 @@ def check(file: Path) -> dict[str, Any]:
     RequestError for a file that can't be checked, or on a machine without the sandbox tier that is asked for.
     """
     started, place = time.monotonic(), locate(file)
-    tier = used(sandbox.require(configured_tier()), configured_tier())
+    tier = tier_for(asked_tier())
     try:
         code.parsed(place.file, "Config" if place.slot else "Model")
     except RequestError as error:
