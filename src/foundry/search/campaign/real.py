@@ -82,8 +82,9 @@ class LabField:
         if self.match != "seconds":
             arm, _ = self.lab.candidate_arm(self.champion_arm, recipe, self.match, word)
             name = word if base == self.champion else f"{before.name}+{word}"
-            values = {**recipe.to_dict(), "name": name[:NAME_LENGTH], "budget": {"tokens": arm.tokens}}
-            recipe = Recipe.from_dict(values)
+            if (name, arm.tokens) != (recipe.name, recipe.budget.tokens):
+                values = {**recipe.to_dict(), "name": name[:NAME_LENGTH], "budget": {"tokens": arm.tokens}}
+                recipe = Recipe.from_dict(values)
         return self._put(recipe)
 
     def gather(self, wanted: Sequence[Wanted]) -> list[Outcome]:
