@@ -52,6 +52,8 @@ class Seen:
 
 def on_record() -> tuple[dict[str, tuple[int, float]], list[str]]:
     with sqlite3.connect("runs/ledger.db", timeout=30) as connection:
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone() is None:
+            return {}, []  # it is being made
         runs = connection.execute(
             "SELECT runs.id || scores.split, attempts, bpb FROM runs JOIN scores ON run = runs.id WHERE status = 'done'"
         )

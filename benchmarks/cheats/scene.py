@@ -111,8 +111,9 @@ def scene(folder: Path, ledger: Path, judged: Path, other_checkpoint: Path) -> I
 
 
 def _contents(places: list[Path], since: float) -> Iterator[bytes]:
-    """Of the files that were written since then: an earlier attack's words are not this one's."""
+    """Of the files that were written since then, but for the ledger: an earlier attack's words are not this one's."""
     for place in places:
         for path in [place] if place.is_file() else place.rglob("*"):
-            if path.is_file() and not path.is_symlink() and path.stat().st_mtime >= since:
+            new = path.is_file() and not path.is_symlink() and path.stat().st_mtime >= since
+            if new and not path.name.startswith("ledger.db"):
                 yield path.read_bytes()

@@ -45,7 +45,7 @@ def run_campaign(runs: int, **plan: Any) -> dict[str, Any]:
 def test_a_campaign_finds_certifies_and_promotes_a_real_gain_and_it_can_be_reproduced(slow_rate: Path) -> None:
     propose("lr:1e-2+norm:rmsnorm", "the rate is far too low", "somebody")
     propose("norm:rmsnorm+lr:0.9e9", "", "somebody")
-    document = run_campaign(40)
+    document = run_campaign(20)
     assert document["promotions"], document
     assert document["promotions"][0]["effect_bpb"] > 0.1
     standing = Recipe.load(BASELINE)
@@ -92,12 +92,13 @@ def finished() -> dict[str, int]:
 
 
 def test_a_killed_campaign_goes_on_and_a_second_one_is_refused_meanwhile(
-    slow_rate: Path, capsys: pytest.CaptureFixture[str]
+    home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["campaign", "--runs", "16", "--strategy", "grid", "--space", str(SPACE), "--jobs", "2"]
+    SPACE.write_text("mutations: [weight_decay:0, 'weight_decay:0.03', grad_clip, 'adam_betas:0.9,0.95']\n")
+    command = ["campaign", "--runs", "12", "--strategy", "grid", "--space", str(SPACE), "--jobs", "2"]
     command += ["--judged-bytes", "2048", "--device", "cpu"]
     process = start(*command)
-    while process.poll() is None and not (Path("runs/ledger.db").exists() and len(finished()) >= 4):
+    while process.poll() is None and not (Path("runs/ledger.db").exists() and len(finished()) >= 3):
         time.sleep(0.05)
     assert process.poll() is None, process.communicate()
     assert main([*command, "--json"]) == 1
@@ -110,7 +111,7 @@ def test_a_killed_campaign_goes_on_and_a_second_one_is_refused_meanwhile(
     process = start(*command, "--json")
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0 and "Traceback" not in err, err
-    assert json.loads(out)["this_command"]["runs"] >= 16
+    assert json.loads(out)["this_command"]["runs"] >= 12
     after = finished()
     assert before.keys() <= after.keys() and all(after[run] == before[run] for run in before)
     with Ledger.open() as ledger:

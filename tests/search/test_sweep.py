@@ -132,3 +132,13 @@ def test_every_variant_of_every_family_trains_a_few_steps_and_is_judged(home: Pa
         failures |= {text: f"{r.reason}: {r.detail}" for (text, _), r in zip(asks, results, strict=True) if not r.ok}
     allowed = {text for text in failures if text.startswith("data:") and "no document" in failures[text]}
     assert failures.keys() <= allowed, failures
+
+
+def test_what_is_promoted_trains_as_it_was_judged(home: Path) -> None:
+    write_tiny(BASELINE, train__optimizer__lr=1e-5, budget__tokens=64 * 40)
+    with small_lab() as lab:
+        document = run_sweep(lab, "lr:1e-2+depth:2", promote=True)
+        promoted, judged = Recipe.load(BASELINE), document["verdict"]["arms"][1]
+    assert document["promoted"] == "lr:1e-2+depth:2" and document["verdict"]["match"] == "flops"
+    assert promoted.budget.tokens == judged["budget_tokens"] < 64 * 40
+    assert promoted.fingerprint == judged["recipe"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast, get_args
 
 from foundry.core.errors import RequestError
@@ -72,6 +72,13 @@ def matched(baseline: Arm, candidate: Recipe, vocab_size: int, currency: Match, 
             hint="raise the baseline's budget or lower the candidate's batch_size × context",
         )
     return arm(candidate, vocab_size, tokens, name)
+
+
+def carrying(of: Arm) -> Arm:
+    """The arm with its budget written into its recipe, so that what is promoted trains as it was judged."""
+    if of.recipe.budget.tokens == of.tokens:
+        return of
+    return replace(of, recipe=Recipe.from_dict({**of.recipe.to_dict(), "budget": {"tokens": of.tokens}}))
 
 
 def used(baseline: Arm, candidate: Arm, run_seconds: tuple[float | None, float | None]) -> dict[str, float | None]:

@@ -62,7 +62,8 @@ def sweep(lab: Lab, path: Path, plan: SweepPlan, seen: Seen) -> dict[str, Any]:
     candidates: list[Entrant] = []
     for mutation, recipe in recipes:
         try:
-            candidates.append((mutation, *lab.candidate_arm(baseline, recipe, plan.match, mutation)))
+            candidate, currency = lab.candidate_arm(baseline, recipe, plan.match, mutation)
+            candidates.append((mutation, matching.carrying(candidate), currency))
         except FoundryError as error:
             if error.code not in ENDS_ONE_CANDIDATE:
                 raise

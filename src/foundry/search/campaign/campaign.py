@@ -177,7 +177,8 @@ class Campaign:
             if refused := enter(proposal, number):
                 self.suggestions.refuse(number, refused)
         if len(entries) < self.policy.batch:
-            scene = Scene(self.field.mutations(base), lambda word: self._is_new(base, word, seen), rng)
+            words = self.field.mutations(base)
+            scene = Scene(words, lambda w: self._is_new(base, w, seen), rng, lambda w: self._changes(base, w))
             for proposal in self.strategy.ask(scene, self.policy.batch - len(entries)):
                 enter(proposal, None)
         if not entries:
@@ -192,6 +193,12 @@ class Campaign:
         except FoundryError:
             return False
         return point not in self.state.tried and point not in seen
+
+    def _changes(self, base: Point, word: str) -> bool:
+        try:
+            return self.field.apply(base, word) != base
+        except FoundryError:
+            return False
 
     # -- the record ------------------------------------------------------------------------------------------------
 

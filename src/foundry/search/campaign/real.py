@@ -20,7 +20,7 @@ from foundry.mutate.words import expand
 from foundry.recipe import Recipe
 from foundry.search.campaign.field import FULL, Outcome, Point, Wanted
 from foundry.search.lab import Lab
-from foundry.search.match import Arm
+from foundry.search.match import Arm, carrying
 
 KEPT = 64
 """Recipes at hand; the others are in the ledger, or made again from their mutation."""
@@ -82,8 +82,8 @@ class LabField:
         if self.match != "seconds":
             arm, _ = self.lab.candidate_arm(self.champion_arm, recipe, self.match, word)
             name = word if base == self.champion else f"{before.name}+{word}"
-            values = {**recipe.to_dict(), "name": name[:NAME_LENGTH], "budget": {"tokens": arm.tokens}}
-            recipe = Recipe.from_dict(values)
+            if (name, arm.tokens) != (recipe.name, recipe.budget.tokens):
+                recipe = Recipe.from_dict({**carrying(arm).recipe.to_dict(), "name": name[:NAME_LENGTH]})
         return self._put(recipe)
 
     def gather(self, wanted: Sequence[Wanted]) -> list[Outcome]:

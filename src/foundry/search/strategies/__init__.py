@@ -32,11 +32,13 @@ class Proposal:
 @dataclass(frozen=True)
 class Scene:
     """What a strategy may look at when it is asked. words: each by itself may be proposed; `is_new` says of a word,
-    or a stack, whether it fits, changes something, and makes a recipe that was never tried."""
+    or a stack, whether it fits, changes something, and makes a recipe that was never tried; `changes` says of a word
+    whether it fits and changes something, so that it is worth stacking."""
 
     words: Sequence[str]
     is_new: Callable[[str], bool]
     rng: Random
+    changes: Callable[[str], bool] = lambda word: True
 
 
 class Strategy(ABC):

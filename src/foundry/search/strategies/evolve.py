@@ -77,13 +77,13 @@ class Evolve(Strategy):
         if depth == 1:
             return next((word for word in ranked if word not in found and scene.is_new(word)), None)
         for tried in range(STACK_TRIES if ranked else 0):
-            reach = len(ranked) / BIAS * (1 + tried / 8)  # wider, where what is near was tried
+            reach = len(ranked) / BIAS * (1 + tried / 8)  # wider and deeper, where what is near was tried
+            deep = depth + tried // 16
             stack: dict[str, str] = {}
-            for _ in range(2 * depth):
-                place = int(scene.rng.expovariate(1.0) * reach)
-                word = ranked[min(place, len(ranked) - 1)]
-                if len(stack) < depth:
-                    stack.setdefault(family(word), word)
+            for _ in range(3 * deep):
+                word = ranked[int(scene.rng.expovariate(1.0) * reach) % len(ranked)]
+                if len(stack) < deep and family(word) not in stack and scene.changes(word):
+                    stack[family(word)] = word
             text = "+".join(sorted(stack.values()))
             if len(stack) > 1 and text not in found and scene.is_new(text):
                 return text
