@@ -1,6 +1,6 @@
 """What judging costs: beyond a plain evaluation of a tiny model, and as a stream of tokens of a large vocabulary.
 
-    python benchmarks/judging.py
+    python -m benchmarks.judging
 
 The judge's whole way (forks, loading, spliced passes, scoring) against a plain loop in this process (one forward pass,
 log-softmax, sum) over the same text, in turn. Seconds are of CPU, of all processes together: what else the machine does
