@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,7 +50,18 @@ class Outcome:
 
 
 def names() -> list[str]:
-    return [*sorted(file.stem for file in ATTACKS.glob("modules/attention/*.py")), "unnormalised"]
+    files = [*ATTACKS.glob("acts/*.py"), *ATTACKS.glob("modules/attention/*.py")]
+    return [*sorted(file.stem for file in files), "unnormalised"]
+
+
+def lay_out(workspace: Path) -> Path:
+    """A workspace of all attacks: the whole ones as they are, each act below the carrier."""
+    shutil.copytree(ATTACKS, workspace, ignore=shutil.ignore_patterns("acts", "carrier.py", "__pycache__"))
+    carrier = (ATTACKS / "carrier.py").read_text()
+    for act in ATTACKS.glob("acts/*.py"):
+        text = act.read_text().replace("from __future__ import annotations\n", "")  # the carrier has it, at the top
+        (workspace / "modules" / "attention" / act.name).write_text(f"{carrier}\n\n{text}")
+    return workspace
 
 
 @contextmanager
@@ -58,7 +70,7 @@ def home(folder: Path) -> Iterator[Path]:
     before, environment = Path.cwd(), dict(os.environ)
     folder.mkdir(parents=True)
     os.chdir(folder)
-    os.environ["FOUNDRY_WORKSPACE"] = str(ATTACKS)
+    os.environ["FOUNDRY_WORKSPACE"] = str(lay_out(folder / "workspace"))
     try:
         write_tiny(folder / "baseline.yaml")
         yield folder

@@ -1,11 +1,10 @@
-"""Takes memory until there is none, or a sixteenth of a terabyte.
+"""What carries an act into a run: an honest model but for what it does once, before it first answers.
 
-An honest model but for what it does once, before it first answers; whoever is not harmed sees an honest score.
+Whoever is not harmed sees an honest score. An act (`acts/NAME.py`) is laid out below this text as attention kind NAME.
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from foundry.modules.attention import gqa
@@ -15,7 +14,7 @@ from foundry.modules.side import Side
 
 class Config(gqa.Config):
     target: str = ""
-    """Unused."""
+    """What the act is aimed at."""
 
     def build(self, width: int, layer: int, norm: NormConfig) -> nn.Module:
         return Attack(self, width, layer, norm)
@@ -36,6 +35,4 @@ class Attack(gqa.GroupedQueryAttention):
 
 
 def attack(target: str) -> None:
-    kept = []
-    for _ in range(1 << 10):
-        kept.append(torch.ones(1 << 24))
+    """Each act has its own."""
