@@ -90,7 +90,6 @@ FAILURES = {
     "weak": ("leak", "the model sees the future"),
     "other_rows": ("leak", "other rows"),
     "batch_mean": ("leak", "other rows"),
-    "remembering": ("leak", ""),
     "chance": ("invalid", "draws at random"),
     "dropout": ("invalid", "draws at random"),
     "not_finite": ("nan", "not a finite number"),
@@ -112,6 +111,13 @@ def test_a_failure_has_a_reason_and_says_what_was_seen(tmp_path: Path, trick: st
     with pytest.raises(RunFailure) as caught:
         judged(entrants.entrant(tmp_path, entrants.model_section(trick)), entrants.stretches(24))
     assert (caught.value.reason, seen in caught.value.detail) == (reason, True), caught.value
+
+
+def test_a_model_that_remembers_earlier_calls_gets_no_score(tmp_path: Path):
+    # which reason is the secret's choice: what it recalled may be seen first in the window's home or where it is spliced
+    with pytest.raises(RunFailure) as caught:
+        judged(entrants.entrant(tmp_path, entrants.model_section("remembering")), entrants.stretches(24))
+    assert caught.value.reason in ("leak", "invalid"), caught.value
 
 
 def test_a_model_that_never_answers_is_a_timeout(tmp_path: Path):
