@@ -114,7 +114,7 @@ def test_a_failure_has_a_reason_and_says_what_was_seen(tmp_path: Path, trick: st
 
 
 def test_a_model_that_remembers_earlier_calls_gets_no_score(tmp_path: Path):
-    # which reason is the secret's choice: what it recalled may be seen first in the window's home or where it is spliced
+    # Which reason is chance: what it recalled may be seen first in the home of a window or where it is spliced.
     with pytest.raises(RunFailure) as caught:
         judged(entrants.entrant(tmp_path, entrants.model_section("remembering")), entrants.stretches(24))
     assert caught.value.reason in ("leak", "invalid"), caught.value
