@@ -1,4 +1,4 @@
-"""Replays campaigns on the recorded table: `python -m benchmarks.campaign.replay`, one core.
+"""Replays campaigns on the recorded table: `python -m benchmarks.campaign.replay`, a process a core.
 
 Every method starts from the same recipe with the same horizon, counted in full runs, up to thousands of times; table.py
 says what a run and the truth are. Scenarios: `far` (from tiny.yaml, much to gain), `near` (from a good recipe: small
@@ -12,9 +12,11 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import multiprocessing
+import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -33,18 +35,18 @@ HORIZON = 200.0
 NEAR = {"position": "rope", "lr": "0.012"}
 METHODS: dict[str, tuple[Method, int]] = {
     "Foundry, evolve": (methods.foundry("evolve"), 1000),
-    "Foundry, portfolio": (methods.foundry("portfolio"), 12),
+    "Foundry, portfolio": (methods.foundry("portfolio"), 1000),
     "greedy, 1 seed": (methods.greedy(1), 1000),
     "greedy, 3 seeds": (methods.greedy(3), 1000),
     "random": (methods.random_search, 1000),
-    "TPE + Hyperband": (tuner("tpe + hyperband", reevaluated=False), 12),
-    "TPE + Hyperband, top 5 again": (tuner("tpe + hyperband", reevaluated=True), 12),
-    "TPE + Wilcoxon": (tuner("tpe + wilcoxon", reevaluated=False), 12),
-    "TPE + Wilcoxon, top 5 again": (tuner("tpe + wilcoxon", reevaluated=True), 12),
-    "ASHA": (tuner("asha", reevaluated=False), 30),
-    "ASHA, top 5 again": (tuner("asha", reevaluated=True), 30),
+    "TPE + Hyperband": (tuner("tpe + hyperband", reevaluated=False), 200),
+    "TPE + Hyperband, top 5 again": (tuner("tpe + hyperband", reevaluated=True), 200),
+    "TPE + Wilcoxon": (tuner("tpe + wilcoxon", reevaluated=False), 200),
+    "TPE + Wilcoxon, top 5 again": (tuner("tpe + wilcoxon", reevaluated=True), 200),
+    "ASHA": (tuner("asha", reevaluated=False), 1000),
+    "ASHA, top 5 again": (tuner("asha", reevaluated=True), 1000),
 }
-"""Name → the method, and how often it is replayed. `portfolio` is the campaign's default strategy, and asks Optuna."""
+"""Name → the method, and how often it is replayed. `portfolio` is the campaign's default strategy."""
 OURS = ("", " (frontier)")
 """What is added to the name for each of a method's traces."""
 
@@ -54,15 +56,35 @@ def scenarios(table: Table) -> dict[str, Table]:
     return {"far": table, "near": near, "flat": near.without_effects()}
 
 
-def replays(table: Table, kind: Kind, method: Method, count: int, horizon: float) -> list[list[Measured]]:
+def replays(
+    table: Table, kind: Kind, method: Method, count: int, horizon: float, processes: int = 1
+) -> list[list[Measured]]:
     """For each of the method's traces, its replays."""
     start, best = table.best()
-    found = []
-    for i in range(count):
+
+    def replay(i: int) -> list[Measured]:
         world = TableWorld(table, i, kind)
-        traces = method(world, i, horizon)
-        found.append([measured(trace, world.truth, start, best, horizon) for trace in traces])
+        return [measured(trace, world.truth, start, best, horizon) for trace in method(world, i, horizon)]
+
+    if processes == 1:
+        found = [replay(i) for i in range(count)]
+    else:
+        _FORKED.append(
+            replay
+        )  # a method is no module's function: workers find it in the memory that they were forked with
+        try:
+            with multiprocessing.get_context("fork").Pool(processes) as pool:
+                found = pool.map(_forked, range(count), chunksize=max(1, min(20, count // (4 * processes))))
+        finally:
+            _FORKED.pop()
     return [list(each) for each in zip(*found, strict=True)]
+
+
+_FORKED: list[Callable[[int], list[Measured]]] = []
+
+
+def _forked(i: int) -> list[Measured]:
+    return _FORKED[-1](i)
 
 
 def run(table: Table, kind: Kind, path: Path, names: Sequence[str], scale: float, horizon: float) -> dict[str, Any]:
@@ -83,9 +105,9 @@ def run(table: Table, kind: Kind, path: Path, names: Sequence[str], scale: float
             old = known["methods"].get(name)
             if old and (old["replays"], old["horizon"], old["seeds"]) == (count, horizon, table.seeds):
                 continue
-            began = time.process_time()
-            for found, trace in zip(replays(where, kind, method, count, horizon), OURS, strict=False):
-                seconds = time.process_time() - began
+            began, processes = time.monotonic(), os.cpu_count() or 1
+            for found, trace in zip(replays(where, kind, method, count, horizon, processes), OURS, strict=False):
+                seconds = (time.monotonic() - began) * processes
                 known["methods"][name + trace] = {**summary(found, horizon), "seeds": table.seeds, "seconds": seconds}
                 print(row(scenario, name + trace, known["methods"][name + trace]), flush=True)
             write_json(path, document)

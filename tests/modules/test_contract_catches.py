@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from foundry.contract import broken, clauses
 from foundry.core.slot import Slot
 from foundry.modules import activation, attention, loss, norm, optimizer, position, residual, schedule, values
-from foundry.modules.contract import broken, clauses
 
 torch.set_num_threads(1)
 pytestmark = pytest.mark.usefixtures("admitted")

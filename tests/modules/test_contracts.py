@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from foundry.contract import REQUIRED, Clause, clauses
 from foundry.core.slot import Slot
 from foundry.modules import activation, attention, loss, norm, optimizer, position, residual, schedule, values
-from foundry.modules.contract import REQUIRED, Clause, clauses
 
 torch.set_num_threads(1)
 

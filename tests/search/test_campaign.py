@@ -212,6 +212,28 @@ def test_a_part_that_does_harm_is_pruned_from_a_promoted_bundle_and_one_that_hel
         assert loop.state.champion == loop.state.frontier == left
 
 
+def test_what_gains_in_one_round_is_tried_together_and_moves_the_frontier_at_once() -> None:
+    field, journal = Simulated({"a:1": 0.2, "b:1": 0.2, "c:1": -0.2, "d:1": -0.2}), Written()
+    loop = Campaign(field, court_of(field), strategies.make("grid"), journal=journal)
+    loop.open("")
+    assert loop.step() == "raced"
+    assert [move["word"] for move in loop.state.moves] == ["a:1+b:1"]
+    stacked = next(t for event in journal.events for t in event.get("trials", ()) if t["word"] == "a:1+b:1")
+    assert stacked["status"] == "accepted" and stacked["why"] == "what gained in this round, stacked"
+
+
+def test_winners_that_do_harm_together_are_not_accepted_together() -> None:
+    class Rivals(Simulated):
+        def truth(self, point: Point) -> float:
+            return super().truth(point) + 0.5 * ("a:1" in point and "b:1" in point)
+
+    field, journal = Rivals({"a:1": 0.2, "b:1": 0.15, "c:1": -0.2, "d:1": -0.2}), Written()
+    loop = Campaign(field, court_of(field), strategies.make("grid"), journal=journal)
+    loop.open("")
+    assert loop.step() == "raced"
+    assert [move["word"] for move in loop.state.moves] == ["a:1"]
+
+
 def test_what_is_eliminated_is_sometimes_trained_on_and_the_share_of_wrong_kills_is_known() -> None:
     field, journal = Simulated(mixed(), 2), Written()
     state = play(field, court_of(field), 400, journal=journal, policy=Policy(audit=0.5)).state

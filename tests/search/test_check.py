@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from benchmarks.cheats.catalogue import LEAKS, ZOO
+from foundry import contract
 from foundry.core.errors import RequestError
 from foundry.interface.cli import main
 from foundry.judge import sandbox
-from foundry.modules import contract
+from foundry.modules.optimizer import lion
 from foundry.recipe.recipe import SLOTS
 from foundry.search import check as room
 from foundry.search.check import check, locate
@@ -71,7 +72,7 @@ def test_a_sound_file_passes_every_clause_and_the_judge(name: str) -> None:
 def test_a_leak_is_told_which_clauses_it_breaks_what_was_seen_and_how_to_mend_it(tmp_path: Path) -> None:
     broken = faults(check(part(tmp_path, "x = x - x.mean(-2, keepdim=True)")))
     future = broken["check_no_gradient_from_the_future"]
-    assert future["contract"].startswith("contract_model.py:") and "later tokens" in future["says"]
+    assert future["contract"].startswith("contract/forward.py:") and "later tokens" in future["says"]
     assert "depends on tokens after it" in future["seen"] and "earlier tokens only" in future["mend"]
     assert "leak" in broken["judged"]["seen"]
 
@@ -143,7 +144,7 @@ def test_a_file_that_is_no_python_is_told_so_with_the_line(tmp_path: Path) -> No
 
 @needs_sandbox
 def test_parts_of_training_and_whole_models_are_checked_too(tmp_path: Path) -> None:
-    source = Path(contract.__file__).with_name("optimizer") / "lion.py"
+    source = Path(lion.__file__)
     assert check(part(tmp_path, source.read_text(), slot="optimizer"))["ok"]
     document = check(LEAKS / "model.py")
     assert document["slot"] == "model" and list(faults(document)) == ["judged"]

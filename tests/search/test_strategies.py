@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections import deque
 from random import Random
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from foundry.core.errors import RequestError
 from foundry.search import strategies
 from foundry.search.strategies import Scene, Strategy, Trial, parts
+from foundry.search.strategies.evolve import Beliefs, Seen
 from foundry.search.strategies.portfolio import FLOOR, Portfolio
 
 WORDS = [f"lr:{rate}" for rate in ("3e-4", "1e-3", "3e-3", "1e-2")]
@@ -20,7 +22,8 @@ WORDS += [f"norm:{kind}" for kind in ("rmsnorm", "qknorm")] + ["attention:gqa_2k
 
 
 def a_trial(word: str, gain: float | None, by: str = "x", flops: float = 1.0) -> Trial:
-    return {"word": word, "by": by, "gain": gain, "flops": flops, "status": "failed" if gain is None else "survived"}
+    status, share = ("failed", None) if gain is None else ("survived", 1.0)
+    return {"word": word, "by": by, "gain": gain, "flops": flops, "status": status, "share": share}
 
 
 def a_past(count: int, seed: int = 1) -> list[Trial]:
@@ -109,6 +112,28 @@ def test_what_gained_is_proposed_more_than_what_lost(name: str) -> None:
             for word in parts(proposal.word):
                 count[strategies.family(word)] = count.get(strategies.family(word), 0) + 1
     assert count["position"] > 2 * count["norm"]
+
+
+def test_evolve_credits_the_word_that_gained_and_not_its_company() -> None:
+    past = [("lr:1e-2+norm:rmsnorm", 0.1), ("lr:1e-2", 0.1), ("position:alibi", -0.1)] * 6
+    seen = deque(Seen(dict.fromkeys(parts(word), 1.0), gain, full=True) for word, gain in past)
+    beliefs = Beliefs(WORDS, seen, {}, unit=0.1)
+    assert beliefs.expected("lr:1e-2") > 0.08
+    assert abs(beliefs.expected("norm:rmsnorm")) < 0.02
+    assert beliefs.expected("position:alibi") < -0.08
+    moved = Beliefs(WORDS, seen, {"lr": "lr:1e-2"}, unit=0.1)
+    assert moved.expected("lr:3e-4") < -0.02, "what replaces a word that gained has its gain to make up for"
+
+
+def test_evolve_goes_as_deep_as_has_paid() -> None:
+    shallow, deep = "attention:gqa_2kv", "+".join((*WORDS[:9:4], "position:rope"))
+
+    def depth(pays: str, loses: str) -> float:
+        strategy = made("evolve", [a_trial(pays, 0.1), a_trial(loses, -0.1)] * 30)
+        asked = [each for seed in range(200) for each in strategy.ask(scene(seed=seed), 1)]
+        return sum(len(parts(proposal.word)) for proposal in asked) / len(asked)
+
+    assert depth(pays=deep, loses=shallow) > depth(pays=shallow, loses=deep) + 0.2
 
 
 def test_cmaes_moves_towards_the_numbers_that_gained() -> None:

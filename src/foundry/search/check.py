@@ -146,7 +146,7 @@ def _inside(place: Place, folder: Path, printed: Path, tier: str) -> tuple[list[
     # Before the fork, because confined they would look for places to write: what an optimizer's first step imports
     importlib.import_module("torch._dynamo")
     importlib.import_module("foundry.search.check_inside")
-    importlib.import_module("foundry.modules.contract_training")
+    importlib.import_module("foundry.contract.training")
     folder.mkdir(mode=0o700)
     payload = {
         "slot": place.slot.name if place.slot else "",

@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
+from foundry import contract
 from foundry.core.errors import RunFailure
 from foundry.core.section import validate
 from foundry.model import ModelConfig, build, initialise
-from foundry.modules import contract
 from foundry.recipe.recipe import SLOTS
 from foundry.runs.line import Line
 from foundry.train import checkpoint
@@ -66,7 +66,8 @@ def _fault(clause: str, code: Any, error: Exception, file: str) -> Fault:
     while not frames and cause is not None:
         frames = [frame for frame in traceback.extract_tb(cause.__traceback__) if frame.filename == file]
         cause = cause.__cause__
-    where = f"{Path(code.__code__.co_filename).name}:{code.__code__.co_firstlineno}"
+    stands = Path(code.__code__.co_filename)
+    where = f"{stands.parent.name}/{stands.name}:{code.__code__.co_firstlineno}"
     return {
         "clause": clause,
         "contract": where if clause.startswith("check_") else "",

@@ -16,7 +16,7 @@ class Policy:
     """Shares of the full budget, rising to 1. Each rung is complete runs, never the beginning of longer ones."""
     batch: int = 8
     """Candidates of a round."""
-    eta: int = 3
+    eta: int = 2
     """Of the candidates on a rung, one in so many goes on to the next."""
     hopeless_z: float = 1.0
     """Out, whatever its rank: what is so many standard errors below no gain."""
@@ -31,7 +31,7 @@ class Policy:
     """Rounds on one frontier after which the race's seed, and so the baseline's run, is a new one."""
     bundle: int = 3
     """Accepted moves that go to court together."""
-    patience: int = 3
+    patience: int = 2
     """Rounds without an accepted move after which what there is goes to court."""
     reserve_runs: int = 30
     """What a certification takes, about: with less than that left of a limit, the frontier goes to court."""

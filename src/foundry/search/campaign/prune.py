@@ -13,13 +13,14 @@ from foundry.core.errors import FoundryError
 from foundry.search.campaign.field import Court, Field, Point, Wanted
 from foundry.search.campaign.policy import Policy
 from foundry.search.campaign.state import Event, State
+from foundry.search.strategies import parts
 
 
 def pruning(field: Field, court: Court, state: State, policy: Policy) -> Event:
     """The event `pruned`, for the bundle that was promoted last."""
     bundle = state.prunable
     assert bundle is not None
-    without = _without(field, bundle) if len(bundle["moves"]) > 1 and state.champion == bundle["point"] else []
+    without = _without(field, bundle) if state.champion == bundle["point"] else []
     seeds = list(range(state.next_seed, state.next_seed + policy.fresh_seeds)) if without else []
     points = [state.champion, *(point for _, point in without)]
     outcomes = iter(field.gather([Wanted(point, seed) for seed in seeds for point in points]))
@@ -45,15 +46,16 @@ def pruning(field: Field, court: Court, state: State, policy: Policy) -> Event:
 
 
 def _without(field: Field, bundle: Event) -> list[tuple[str, Point]]:
-    """Each part of the bundle, and the champion without it: the champion before, with all the others applied."""
+    """Each word of the bundle, and the champion without it: the champion before, with all the others applied."""
+    words = [word for move in bundle["moves"] for word in parts(move["word"])]
     found: list[tuple[str, Point]] = []
-    for left_out, move in enumerate(bundle["moves"]):
+    for left_out, word in enumerate(words):
         point: Point = bundle["champion"]
         try:
-            for i, other in enumerate(bundle["moves"]):
-                point = field.apply(point, other["word"]) if i != left_out else point
+            for i, other in enumerate(words):
+                point = field.apply(point, other) if i != left_out else point
         except FoundryError:
             continue  # another part stands on this one
-        if point not in (bundle["champion"], bundle["point"]):
-            found.append((move["word"], point))
+        if point not in (bundle["champion"], bundle["point"], *(other for _, other in found)):
+            found.append((word, point))
     return found

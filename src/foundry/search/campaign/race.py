@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
+from foundry.core.errors import FoundryError
 from foundry.judge.scale import DEFAULT_SIGMA0_BPB, pooled_sigma0
 from foundry.search.campaign.curve import forecast
 from foundry.search.campaign.field import FULL, Field, Outcome, Point, Wanted
 from foundry.search.campaign.policy import Policy
 from foundry.search.campaign.state import Event, State
+from foundry.search.strategies import family, parts
 
 
 @dataclass(slots=True)
@@ -75,6 +77,8 @@ class Race:
         """The event `raced`: what became of each candidate, and which one, if any, moved the frontier."""
         finalists = self._climb()
         worthy = [runner for runner in finalists if runner.worth and runner.point not in self.state.ruled]
+        worthy = [*self._stacked(worthy), *worthy]
+        worthy.sort(key=lambda runner: -runner.gains[FULL])
         accepted = next((runner for runner in worthy if self._holds(runner)), None)
         if accepted is not None:
             accepted.status = "accepted"
@@ -91,6 +95,33 @@ class Race:
             "flops": self.flops,
         }
 
+    def _stacked(self, worthy: Sequence[Runner]) -> list[Runner]:
+        """The winners of different families stacked, the best ones' words first: one more candidate, raced as they
+        were. What gains by itself mostly gains beside the others, and a round accepts one move."""
+        words: dict[str, str] = {}
+        for runner in worthy:
+            own = parts(runner.entry["word"])
+            if not words.keys() & {family(word) for word in own}:
+                words |= {family(word): word for word in own}
+        stack = "+".join(sorted(words.values()))
+        if len(words) < 2 or stack in {runner.entry["word"] for runner in self.runners}:
+            return []
+        try:
+            point = self.field.apply(self.base, stack)
+        except FoundryError:
+            return []
+        if point in {self.base, *self.state.ruled, *(runner.point for runner in self.runners)}:
+            return []
+        best = worthy[0].entry
+        why = "what gained in this round, stacked"
+        runner = Runner({"word": stack, "point": point, "by": best["by"], "why": why, "proposal": None, "lot": 1.0})
+        self.runners.append(runner)
+        self._rung([runner], FULL)
+        if FULL not in runner.gains:
+            return []
+        self._settle([runner])
+        return [runner] if runner.worth else []
+
     def _climb(self) -> list[Runner]:
         """Up the rungs; those that finished the last one, best first."""
         alive, audited = self.runners, []
@@ -102,11 +133,16 @@ class Race:
             if share < FULL:
                 alive, out = self._cut(alive, share)
                 audited += [runner for runner in out if runner.entry["lot"] < self.policy.audit]
-        bar = max(self.policy.min_effect, self.policy.worth_z * self.sigma)
+        self._settle(alive)
         for runner in alive:
-            runner.worth = runner.gains[FULL] > bar
             runner.status = "audited" if runner in audited else "survived"
         return sorted((r for r in alive if r.status == "survived"), key=lambda r: -r.gains[FULL])
+
+    def _settle(self, finished: Sequence[Runner]) -> None:
+        """Whether what they gained is worth fresh seeds."""
+        bar = max(self.policy.min_effect, self.policy.worth_z * self.sigma)
+        for runner in finished:
+            runner.worth, runner.status = runner.gains[FULL] > bar, "survived"
 
     def _rung(self, runners: Sequence[Runner], share: float) -> None:
         """All of them and the frontier, on the race's seed."""
@@ -114,7 +150,7 @@ class Race:
             return
         wanted = [Wanted(point, self.seed, share) for point in (self.base, *(runner.point for runner in runners))]
         base, *others = self.field.gather(wanted)
-        if (self.seed, share) not in self.state.paid_base:
+        if (self.seed, share) not in self.state.paid_base and [self.seed, share] not in self.base_runs:
             self._charge(base)
             self.base_runs.append([self.seed, share])
         for runner, outcome in zip(runners, others, strict=True):

@@ -121,6 +121,7 @@ class State:
         self.paid_base.update((seed, share) for seed, share in event["base_runs"])
         self.next_seed = max([self.next_seed, *(seed + 1 for seed in event["fresh"])])
         for trial in event["trials"]:
+            self.tried.add(trial["point"])
             gains = dict(map(tuple, trial["gains"]))
             if 1.0 in gains:
                 for share in gains.keys() - {1.0}:

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from foundry.contract import Clause, ContractError, example
 from foundry.core.slot import Slot
 from foundry.modules import activation, attention, norm, parts, position, residual, values
 from foundry.modules.attention import AttentionConfig
-from foundry.modules.contract import Clause, ContractError, example
 from foundry.modules.norm import NormConfig
 from foundry.modules.side import Cache, Side
 from foundry.modules.stacking import stack

@@ -73,9 +73,9 @@ COMMON: tuple[Clause, ...] = (check_file_explains_itself, check_defaults_build, 
 
 def clauses(slot: Slot) -> tuple[Clause, ...]:
     """Every clause that a kind of `slot` must keep, the cheapest first. Slots of other rooms have the common ones."""
-    from foundry.modules import contract_model, contract_training  # these import torch; listing clauses needn't
+    from foundry.contract import forward, training  # these import torch; listing clauses needn't
 
-    return COMMON + contract_model.CLAUSES.get(slot.name, ()) + contract_training.CLAUSES.get(slot.name, ())
+    return COMMON + forward.CLAUSES.get(slot.name, ()) + training.CLAUSES.get(slot.name, ())
 
 
 def broken(slot: Slot, kind: str) -> Iterator[ContractError]:

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from foundry.contract import Clause, ContractError, example
 from foundry.core.slot import Slot
-from foundry.modules.contract import Clause, ContractError, example
 from foundry.modules.loss import LossConfig, LossFunction
 from foundry.modules.optimizer import OptimizerConfig, Weight
 from foundry.modules.schedule import ScheduleConfig
