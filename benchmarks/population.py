@@ -40,8 +40,9 @@ class Case:
 
 TINY = {"layers": 2, "width": 32, "context": 16, "batch_size": 1}
 CASES = (
-    Case("context 64, batch 12", 32, {}),
-    Case("context 64, batch 12", 128, {}),
+    Case("context 64, batch 12, width 128", 32, {}),
+    Case("context 64, batch 12, width 128", 128, {}),
+    Case("context 64, batch 12, width 32", 32, {"width": 32}),
     Case("context 16, batch 1, width 32", 128, TINY),
 )
 

@@ -34,17 +34,17 @@ NOOPS = 3
 HORIZON = 200.0
 NEAR = {"position": "rope", "lr": "0.012"}
 METHODS: dict[str, tuple[Method, int]] = {
-    "Foundry, evolve": (methods.foundry("evolve"), 1000),
-    "Foundry, portfolio": (methods.foundry("portfolio"), 1000),
-    "greedy, 1 seed": (methods.greedy(1), 1000),
-    "greedy, 3 seeds": (methods.greedy(3), 1000),
-    "random": (methods.random_search, 1000),
-    "TPE + Hyperband": (tuner("tpe + hyperband", reevaluated=False), 200),
-    "TPE + Hyperband, top 5 again": (tuner("tpe + hyperband", reevaluated=True), 200),
-    "TPE + Wilcoxon": (tuner("tpe + wilcoxon", reevaluated=False), 200),
-    "TPE + Wilcoxon, top 5 again": (tuner("tpe + wilcoxon", reevaluated=True), 200),
-    "ASHA": (tuner("asha", reevaluated=False), 1000),
-    "ASHA, top 5 again": (tuner("asha", reevaluated=True), 1000),
+    "Foundry, evolve": (methods.foundry("evolve"), 2000),
+    "Foundry, portfolio": (methods.foundry("portfolio"), 500),
+    "greedy, 1 seed": (methods.greedy(1), 2000),
+    "greedy, 3 seeds": (methods.greedy(3), 2000),
+    "random": (methods.random_search, 2000),
+    "TPE + Hyperband": (tuner("tpe + hyperband", reevaluated=False), 250),
+    "TPE + Hyperband, top 5 again": (tuner("tpe + hyperband", reevaluated=True), 250),
+    "TPE + Wilcoxon": (tuner("tpe + wilcoxon", reevaluated=False), 250),
+    "TPE + Wilcoxon, top 5 again": (tuner("tpe + wilcoxon", reevaluated=True), 250),
+    "ASHA": (tuner("asha", reevaluated=False), 500),
+    "ASHA, top 5 again": (tuner("asha", reevaluated=True), 500),
 }
 """Name → the method, and how often it is replayed. `portfolio` is the campaign's default strategy."""
 OURS = ("", " (frontier)")

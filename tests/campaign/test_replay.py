@@ -53,6 +53,11 @@ def test_no_ops_are_promoted_within_the_error_budget_and_often_without_a_court()
     assert all(each.false == each.promotions for each in (*champion, *frontier))
 
 
+def test_replays_by_many_processes_are_those_of_one() -> None:
+    one, many = (replays(madeup.table(), "drawn", methods.greedy(1), 9, HORIZON, processes) for processes in (1, 2))
+    assert one == many
+
+
 def test_a_no_op_has_noise_of_its_own_and_no_effect() -> None:
     world = TableWorld(madeup.table(), 1, "drawn")
     base, twin = "1.0.0.0.0", "1.0.0.0.2"

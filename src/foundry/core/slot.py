@@ -64,14 +64,14 @@ class Slot:
         """All kinds, built in and from the workspace, sorted. Imports nothing."""
         roots = (_PACKAGE_ROOT, places.workspace())
         files = [file for root in roots for file in (root / self.relative).glob("*.py") if file.is_file()]
-        return sorted({file.stem for file in files if file.stem.isidentifier() and not file.stem.startswith("_")})
+        return sorted({file.stem for file in files if _is_kind(file.stem)})
 
     def path(self, kind: str) -> Path:
         """The file of `kind`; the package's own wins over the workspace's. Raises RequestError."""
-        if kind not in (kinds := self.kinds()):
-            raise RequestError("recipe.unknown_kind", self.at, f"no '{kind:.80}'", got=kind, choices=kinds)
-        builtin = _PACKAGE_ROOT / self.relative / f"{kind}.py"
-        return builtin if builtin.is_file() else places.workspace() / self.relative / f"{kind}.py"
+        for root in (_PACKAGE_ROOT, places.workspace()) if _is_kind(kind) else ():
+            if (file := root / self.relative / f"{kind}.py").is_file():  # a listing would cost most of a recipe's load
+                return file
+        raise RequestError("recipe.unknown_kind", self.at, f"no '{kind:.80}'", got=kind, choices=self.kinds())
 
     def describe(self, kind: str) -> str:
         """The first line of the file's docstring, read as text."""
@@ -125,3 +125,7 @@ class Slot:
     def field(self) -> BeforeValidator:
         """The pydantic validator of a recipe field that holds a part of this slot."""
         return BeforeValidator(self.parse)
+
+
+def _is_kind(stem: str) -> bool:
+    return stem.isidentifier() and not stem.startswith("_")

@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 from foundry.core.errors import FoundryError
 from foundry.search.campaign.field import Court, Field, Point
 from foundry.search.campaign.policy import Limits, Policy
-from foundry.search.campaign.prune import pruning
+from foundry.search.campaign.prune import left_out, pruning
 from foundry.search.campaign.race import Race
 from foundry.search.campaign.state import Carried, Event, State
 from foundry.search.strategies import Proposal, Scene, Strategy
@@ -211,6 +211,9 @@ class Campaign:
         if event["kind"] == "raced":
             for trial in event["trials"]:
                 self.strategy.tell(trial)
+        elif event["kind"] == "pruned":
+            for part in event["parts"]:
+                self.strategy.tell(left_out(part))
         elif event["kind"] == "certified" and event["better"]:
             self._reward(event["moves"], event["effect"] or 0.0)
 

@@ -10,10 +10,10 @@ from statistics import fmean
 from typing import Any
 
 from foundry.core.errors import FoundryError
-from foundry.search.campaign.field import Court, Field, Point, Wanted
+from foundry.search.campaign.field import FULL, Court, Field, Point, Wanted
 from foundry.search.campaign.policy import Policy
 from foundry.search.campaign.state import Event, State
-from foundry.search.strategies import parts
+from foundry.search.strategies import Trial, parts
 
 
 def pruning(field: Field, court: Court, state: State, policy: Policy) -> Event:
@@ -26,14 +26,14 @@ def pruning(field: Field, court: Court, state: State, policy: Policy) -> Event:
     outcomes = iter(field.gather([Wanted(point, seed) for seed in seeds for point in points]))
     scores = [dict(zip(points, outcomes, strict=False)) for _ in seeds]
     runs, flops = sum(map(len, scores)), sum(each.flops for row in scores for each in row.values())
-    parts: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for word, point in without:
         pairs = [(row[state.champion].bpb, row[point].bpb) for row in scores]
         gains = [a - b for a, b in pairs if a is not None and b is not None]
-        parts.append({"word": word, "point": point, "gain": fmean(gains) if len(gains) == len(seeds) else None})
-    event: Event = {"kind": "pruned", "parts": parts, "fresh": seeds, "better": False, "word": ""}
+        rows.append({"word": word, "point": point, "gain": fmean(gains) if len(gains) == len(seeds) else None})
+    event: Event = {"kind": "pruned", "parts": rows, "fresh": seeds, "better": False, "word": ""}
     event |= {"margin": policy.prune_share * max(bundle["effect"] or 0.0, 0.0)}
-    idle = [part for part in parts if part["gain"] is not None and part["gain"] > 0.0]
+    idle = [part for part in rows if part["gain"] is not None and part["gain"] > 0.0]
     best = max(idle, key=lambda part: part["gain"], default=None)
     if best is not None and event["margin"] > 0.0:
         noise = list(state.noise)
@@ -43,6 +43,13 @@ def pruning(field: Field, court: Court, state: State, policy: Policy) -> Event:
         event |= {"point": best["point"], "removed": best["word"], "word": ruling.word, "better": ruling.better}
         event |= {"effect": ruling.effect_bpb, "n": ruling.n, "verdict": ruling.id, "promotion": ruling.promotion}
     return {**event, "runs": runs, "flops": flops}
+
+
+def left_out(part: dict[str, Any]) -> Trial:
+    """What a strategy may learn of a part: by itself it gave what its absence cost."""
+    gain = None if part["gain"] is None else -part["gain"]
+    told = {"word": part["word"], "by": "prune", "status": "left out", "reason": "", "gain": gain}
+    return {**told, "share": FULL, "flops": 0.0}
 
 
 def _without(field: Field, bundle: Event) -> list[tuple[str, Point]]:
