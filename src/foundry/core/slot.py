@@ -22,6 +22,7 @@ from foundry.core.sealed import sealed
 from foundry.core.section import Section, validate
 
 _PACKAGE_ROOT = Path(__file__).resolve().parent.parent
+LONGEST_KIND = 64
 
 
 class PartConfig(Section):
@@ -128,4 +129,4 @@ class Slot:
 
 
 def _is_kind(stem: str) -> bool:
-    return stem.isidentifier() and not stem.startswith("_")
+    return stem.isidentifier() and not stem.startswith("_") and len(stem) <= LONGEST_KIND
