@@ -96,8 +96,9 @@ def picture(found: dict[str, Any], path: Path) -> None:
     axis.step([*runs, max(runs[-1] * 1.1, 1)], [*scores, scores[-1]], where="post", linewidth=2)
     axis.plot(runs[1:], scores[1:], "o", label="promotion")
     for row in champions[1:]:
-        axis.annotate(row["word"].replace(" + ", "\n"), (row["runs"], row["bpb"]), fontsize=7, xytext=(4, 4),
-                      textcoords="offset points")  # fmt: skip
+        words = row["word"].replace(" + ", "\n").replace("+", "\n")
+        axis.annotate(words, (row["runs"], row["bpb"]), fontsize=7, xytext=(4, 4), textcoords="offset points")
+    axis.set_xlim(right=max(1.6 * runs[-1], 1))  # room for the last promotion's words
     goal = scores[0] + 0.8 * (found["mark"] - scores[0])
     axis.axhline(found["mark"], color="grey", linestyle="--", label="experiments/modern.yaml")
     axis.axhline(goal, color="grey", linestyle=":", label="80 % of the way")

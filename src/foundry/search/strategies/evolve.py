@@ -135,8 +135,8 @@ class Beliefs:
         gains = np.array([worst if each.gain is None else max(each.gain, worst) for each in seen])
         weights = np.array([1.0 / (unit * (FULL_NOISE if each.full else SHORT_NOISE)) ** 2 for each in seen])
         precision = np.diag(1.0 / prior) + (rows * weights[:, None]).T @ rows
-        self._root = np.linalg.cholesky(precision)
-        self._mean = np.linalg.solve(precision, rows.T @ (weights * gains))
+        self._root = np.linalg.inv(np.linalg.cholesky(precision)).T  # of the covariance
+        self._mean = self._root @ (self._root.T @ (rows.T @ (weights * gains)))
         self._rows = np.array(
             [self._row({word: 1.0} | ({held[name]: -1.0} if (name := family(word)) in held else {})) for word in words]
         )
@@ -155,7 +155,7 @@ class Beliefs:
     def draw(self, rng: Random) -> list[str]:
         """The best word of each family that gains by one draw from the beliefs, the best first; one at least."""
         chance = np.array([rng.gauss(0.0, 1.0) for _ in self._mean])
-        values = self._rows @ (self._mean + np.linalg.solve(self._root.T, chance))
+        values = self._rows @ (self._mean + self._root @ chance)
         best: dict[str, str] = {}
         for i in np.argsort(-values, kind="stable"):
             if best and values[i] <= 0.0:
