@@ -1,6 +1,3 @@
-"""The campaign against its peers, on recorded runs. Matrices here are small, and every core has a replay of its own."""
+"""The campaign against its peers, on recorded runs."""
 
-import os
-
-for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(_threads, "1")  # read when numpy is first imported
+import foundry  # noqa: F401  # before numpy, whose BLAS it keeps to one thread: every core has a replay of its own
