@@ -208,7 +208,7 @@ def _answers(rates: Mapping[int, float], most: int) -> bool:
     return widest >= most or rates[widest] < FALLEN * max(rates.values())
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)  # a key is the text of two sections, 2 KB
 def _shape(model: str, train: str) -> str | None:
     shape = shape_of(
         validate(ModelConfig, json.loads(model), "model"), validate(TrainConfig, json.loads(train), "train")
