@@ -84,7 +84,7 @@ def test_text_files_keep_their_line_ends(tmp_path: Path) -> None:
 def test_json_lines_are_documents_plain_and_compressed(tmp_path: Path, suffix: str) -> None:
     content = jsonl(LINES) + b"\n"
     if suffix == ".gz":
-        content = gzip.compress(content)
+        content = gzip.compress(content, mtime=0)
     if suffix == ".zst":
         content = pytest.importorskip("zstandard").compress(content)
     (tmp_path / f"a.jsonl{suffix}").write_bytes(content)
@@ -101,7 +101,7 @@ def test_a_folder_is_read_in_order_of_names_without_what_is_hidden(tmp_path: Pat
     for name in ("b.md", "a/z.txt", "c.py", "picture.png", ".git/x.txt", ".hidden.txt"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(name)
-    (folder / "d.txt.gz").write_bytes(gzip.compress(b"d"))
+    (folder / "d.txt.gz").write_bytes(gzip.compress(b"d", mtime=0))
     assert documents(f"file:{folder}") == ["a/z.txt", "b.md", "c.py", "d"]
     assert documents(f"file:{folder}/**/*.txt") == ["a/z.txt"]
 
@@ -113,7 +113,7 @@ def test_a_folder_is_read_in_order_of_names_without_what_is_hidden(tmp_path: Pat
         ("a.txt", b"", "no text"),
         ("a.doc", b"x", "no format that Foundry reads"),
         ("a.txt.gz", b"not gzip", "a.txt.gz"),
-        ("a.txt.gz", gzip.compress(b"x" * 999)[:-12], "a.txt.gz"),
+        ("a.txt.gz", gzip.compress(b"x" * 999, mtime=0)[:-12], "a.txt.gz"),
         ("a.txt.zst", b"not zstd", "a.txt.zst"),
         ("a.jsonl", b'{"text": "x"}\n{"text": ', "a.jsonl:2"),
         ("a.jsonl", b'{"test": "x"}\n', "did you mean 'test'"),
