@@ -15,7 +15,7 @@ import statistics
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.measuring import machine, report
+from benchmarks.measuring import half_width, machine, report
 from foundry.interface.progress import Display
 from foundry.mutate import mutate
 from foundry.recipe import Recipe
@@ -71,7 +71,7 @@ def rows(lab: Lab, modern: Recipe, baseline: Recipe, tokens: int, seeds: range) 
     for name, chunk in zip(arms, _chunks(results, len(seeds)), strict=True):
         scores[name] = [math.nan if result.bpb is None else result.bpb for result in chunk]
     return [
-        {"recipe": name, "bpb": statistics.fmean(own), "lost": statistics.fmean(lost), "±": _half_width(lost)}
+        {"recipe": name, "bpb": statistics.fmean(own), "lost": statistics.fmean(lost), "±": half_width(lost)}
         for name, own in scores.items()
         for lost in [[mine - best for mine, best in zip(own, scores["modern"], strict=True)]]
     ]
@@ -79,14 +79,6 @@ def rows(lab: Lab, modern: Recipe, baseline: Recipe, tokens: int, seeds: range) 
 
 def _chunks(items: list[RunResult], size: int) -> list[list[RunResult]]:
     return [items[i : i + size] for i in range(0, len(items), size)]
-
-
-def _half_width(differences: list[float]) -> float:
-    """Of a 95% interval by t."""
-    from scipy import stats
-
-    n = len(differences)
-    return float(stats.t.ppf(0.975, n - 1) * statistics.stdev(differences) / math.sqrt(n)) if n > 1 else math.nan
 
 
 def main() -> None:

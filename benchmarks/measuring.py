@@ -5,6 +5,7 @@ May not: know what is measured.
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import statistics
@@ -67,3 +68,11 @@ def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
     return "" if value is None else str(value)
+
+
+def half_width(differences: list[float]) -> float:
+    """Of the 95% interval of a mean, by t; nan for a single value."""
+    from scipy import stats
+
+    n = len(differences)
+    return float(stats.t.ppf(0.975, n - 1) * statistics.stdev(differences) / math.sqrt(n)) if n > 1 else math.nan

@@ -13,10 +13,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
-from benchmarks.measuring import machine
+from benchmarks.measuring import half_width, machine
 from foundry.core.files import write_json
 from foundry.interface.progress import Display
 from foundry.recipe import Recipe
@@ -77,9 +77,10 @@ def document(lab: Lab, track: str, mark: Recipe, seeds: range) -> dict[str, Any]
     for step, scores in zip(found, own, strict=True):
         pairs = zip(own[0], scores, at_mark, strict=True)
         shares = [(base - score) / (base - aim) for base, score, aim in pairs]
-        reach = 1.96 * stdev(shares) / len(shares) ** 0.5 if len(shares) > 1 else float("nan")
         share = (fmean(own[0]) - fmean(scores)) / (fmean(own[0]) - fmean(at_mark))
-        champions.append({**vars(step), "bpb": fmean(scores), "share": share, "±": reach, "scores": scores})
+        champions.append(
+            {**vars(step), "bpb": fmean(scores), "share": share, "±": half_width(shares), "scores": scores}
+        )
     return {"machine": machine(), "match": match, "seeds": len(seeds), "mark": fmean(at_mark), "champions": champions}
 
 

@@ -69,9 +69,7 @@ def replays(
     if processes == 1:
         found = [replay(i) for i in range(count)]
     else:
-        _FORKED.append(
-            replay
-        )  # a method is no module's function: workers find it in the memory that they were forked with
+        _FORKED.append(replay)  # it can't be pickled: workers find it in the memory that they were forked with
         try:
             with multiprocessing.get_context("fork").Pool(processes) as pool:
                 found = pool.map(_forked, range(count), chunksize=max(1, min(20, count // (4 * processes))))
