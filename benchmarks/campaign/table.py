@@ -28,8 +28,8 @@ import numpy as np
 from benchmarks.campaign.factorial import FACTORS
 from foundry.core.errors import RequestError
 from foundry.judge.seeds import SCREENING_BELOW
+from foundry.mutate import words_of
 from foundry.search.campaign.field import FULL, Outcome, Point, Wanted
-from foundry.search.strategies import parts
 
 NOOP = "noop"
 SHARES = (0.25, FULL)
@@ -59,7 +59,7 @@ class Space:
 
     def apply(self, base: Point, word: str) -> Point:
         numbers, names, claimed = base.split("."), list(self.families), set[str]()
-        for part in parts(word):
+        for part in words_of(word):
             name, _, variant = part.partition(":")
             if name not in self.families or variant not in self.families[name]:
                 raise RequestError("mutate.unknown_variant", word, got=part)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from foundry.core import yaml_io
+from foundry.core.slots import SLOTS
 from foundry.interface.cli import main
 from foundry.recipe import Recipe
 from tests.home import ROOT, write_tiny
@@ -89,7 +90,7 @@ def test_json_has_the_promised_keys_and_the_ledger_answers_about_them(home: Path
     assert "model.norm" in [row["path"] for row in document("diff", trained["run"], compared["arms"][1]["recipe"])]
     assert document("lineage")[0]["kind"] == "adopt"
     assert document("budget")["tests"] == 0
-    assert "gqa" in document("kinds")["attention"]
+    assert {name: list(kinds) for name, kinds in document("kinds").items()} == {s.name: s.kinds() for s in SLOTS}
     said = document("sample", trained["run"][:10], "To be", "--tokens", "5", "--seed", "1")
     assert len(said["text"]) >= 5 and said == document(
         "sample", trained["run"], "To be", "--tokens", "5", "--seed", "1"

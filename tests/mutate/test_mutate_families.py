@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from foundry.core.errors import RequestError
+from foundry.core.slot import PartConfig
+from foundry.core.slots import SLOTS
 from foundry.mutate import all_variants, catalogue, mutate
-from foundry.mutate.families import FAMILIES, PARTS
+from foundry.mutate.families import FAMILIES, PARTS, PRESETS
 from foundry.recipe import Recipe
-from foundry.recipe.recipe import SLOTS
 
 NAMED = [f"{family.name}:{variant}" for family in FAMILIES.values() for variant in family.named()]
 
@@ -45,8 +46,16 @@ def test_the_original_families_have_all_their_variants() -> None:
         assert len(listed[family]) >= 4
 
 
-def test_every_slot_of_the_recipe_is_a_family_with_every_kind_in_it() -> None:
-    assert [family.slot for family in PARTS] == list(SLOTS)
+def test_every_part_of_the_recipe_has_a_slot_in_the_table(recipe: Recipe) -> None:
+    values = {"model": recipe.model, "train": recipe.train, "data": recipe.data}
+    parts = {
+        f"{room}.{name}" for room, section in values.items() for name, part in section if isinstance(part, PartConfig)
+    }
+    assert parts == {slot.at for slot in SLOTS}
+    assert PRESETS.keys() <= {slot.name for slot in SLOTS}
+
+
+def test_every_kind_of_a_slot_is_a_variant() -> None:
     for family in PARTS:
         assert set(family.slot.kinds()) <= set(family.named())
 

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from foundry.core.errors import RequestError
-from foundry.mutate import all_variants, mutate, parse
+from foundry.mutate import all_variants, mutate, parse, stack_of, words_of
 from foundry.mutate.families import FAMILIES
 from foundry.recipe import Recipe
 from foundry.recipe.edits import Edit, apply
@@ -105,6 +105,12 @@ def test_two_that_claim_one_path_are_refused_with_both_names(recipe: Recipe, sta
 )
 def test_a_plus_inside_a_value_is_part_of_the_value(text: str, changes: list[str]) -> None:
     assert [str(change) for change in parse(text).changes] == changes
+
+
+def test_a_stack_is_cut_where_its_words_are_put_together() -> None:
+    words = ["lr:1e+3", "set:name=a+b", "set:train.optimizer={kind: adamw, lr: 1e+0, eps: 1e-8}", "xs:made+up"]
+    assert words_of(stack_of(words)) == words
+    assert words_of(stack_of([stack_of(words[2:]), *words[:2]])) == words
 
 
 def test_a_family_and_a_variant_may_stand_apart() -> None:

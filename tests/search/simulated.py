@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from random import Random
 
 from foundry.core.errors import RequestError
+from foundry.mutate import family_of, words_of
 from foundry.search.campaign.field import Outcome, Point, Wanted
-from foundry.search.strategies import family, parts
 
 NOISE_BPB = 0.02
 
@@ -24,7 +24,7 @@ class Simulated:
 
     def apply(self, base: Point, word: str) -> Point:
         choices = dict(part.split(":") for part in base.split("+") if part)
-        given = [each.split(":") for each in parts(word)]
+        given = [each.split(":") for each in words_of(word)]
         if len({name for name, _ in given}) < len(given):
             raise RequestError("mutate.conflict", word, "two of one family")
         for name, variant in given:
@@ -61,4 +61,4 @@ def mixed() -> dict[str, float]:
 
 
 def families(words: Sequence[str]) -> set[str]:
-    return {family(word) for word in words}
+    return {family_of(word) for word in words}

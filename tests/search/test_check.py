@@ -11,10 +11,10 @@ import pytest
 from benchmarks.cheats.catalogue import LEAKS, ZOO
 from foundry import contract
 from foundry.core.errors import RequestError
+from foundry.core.slots import SLOTS
 from foundry.interface.cli import main
 from foundry.judge import sandbox
 from foundry.modules.optimizer import lion
-from foundry.recipe.recipe import SLOTS
 from foundry.search import check as room
 from foundry.search.check import check, locate
 from foundry.search.mends import MENDS

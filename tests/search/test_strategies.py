@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from foundry.core.errors import RequestError
+from foundry.mutate import family_of, words_of
 from foundry.search import strategies
-from foundry.search.strategies import Scene, Strategy, Trial, parts
+from foundry.search.strategies import Scene, Strategy, Trial
 from foundry.search.strategies.evolve import Beliefs, Seen
 from foundry.search.strategies.portfolio import FLOOR, Portfolio
 
@@ -55,9 +56,9 @@ def test_proposals_are_at_most_as_many_as_asked_for_different_new_and_made_of_th
     assert 0 < len(words) <= 6 and len(set(words)) == len(words)
     assert not refused & set(words)
     for proposal in found:
-        given = parts(proposal.word)
+        given = words_of(proposal.word)
         assert set(given) <= set(WORDS)
-        assert len({strategies.family(word) for word in given}) == len(given), "one variant a family"
+        assert len({family_of(word) for word in given}) == len(given), "one variant a family"
         assert proposal.by in strategies.names() and proposal.why
 
 
@@ -109,14 +110,14 @@ def test_what_gained_is_proposed_more_than_what_lost(name: str) -> None:
     strategy, count = made(name, past), {"position": 0, "norm": 0}
     for seed in range(20):
         for proposal in strategy.ask(scene(seed=seed), 1):
-            for word in parts(proposal.word):
-                count[strategies.family(word)] = count.get(strategies.family(word), 0) + 1
+            for word in words_of(proposal.word):
+                count[family_of(word)] = count.get(family_of(word), 0) + 1
     assert count["position"] > 2 * count["norm"]
 
 
 def test_evolve_credits_the_word_that_gained_and_not_its_company() -> None:
     past = [("lr:1e-2+norm:rmsnorm", 0.1), ("lr:1e-2", 0.1), ("position:alibi", -0.1)] * 6
-    seen = deque(Seen(dict.fromkeys(parts(word), 1.0), gain, full=True) for word, gain in past)
+    seen = deque(Seen(dict.fromkeys(words_of(word), 1.0), gain, full=True) for word, gain in past)
     beliefs = Beliefs(WORDS, seen, {}, unit=0.1)
     assert beliefs.expected("lr:1e-2") > 0.08
     assert abs(beliefs.expected("norm:rmsnorm")) < 0.02
@@ -131,7 +132,7 @@ def test_evolve_goes_as_deep_as_has_paid() -> None:
     def depth(pays: str, loses: str) -> float:
         strategy = made("evolve", [a_trial(pays, 0.1), a_trial(loses, -0.1)] * 30)
         asked = [each for seed in range(200) for each in strategy.ask(scene(seed=seed), 1)]
-        return sum(len(parts(proposal.word)) for proposal in asked) / len(asked)
+        return sum(len(words_of(proposal.word)) for proposal in asked) / len(asked)
 
     assert depth(pays=deep, loses=shallow) > depth(pays=shallow, loses=deep) + 0.2
 
@@ -141,7 +142,7 @@ def test_cmaes_moves_towards_the_numbers_that_gained() -> None:
     past += [a_trial("lr:1e-2+weight_decay:0.3", 0.3) for _ in range(12)]
     strategy, words = made("cmaes", past), []
     for seed in range(20):
-        words += [word for proposal in strategy.ask(scene(seed=seed), 1) for word in parts(proposal.word)]
+        words += [word for proposal in strategy.ask(scene(seed=seed), 1) for word in words_of(proposal.word)]
     assert words.count("lr:1e-2") > words.count("lr:3e-4") and words.count("weight_decay:0.3") > words.count("lr:3e-4")
 
 

@@ -49,12 +49,14 @@ class PartConfig(Section):
 class Slot:
     """One swappable place in the recipe.
 
-    name: the folder below `modules/` (or another room's folder); at: the dotted path in a recipe; base: the
-    abstract config that every kind's `Config` derives from.
+    name: the folder below `modules/` (or `folder`, in another room); at: the dotted path in a recipe; short: how files
+    of mutated recipes are named; what: one line for people.
     """
 
     name: str
     at: str
+    short: str
+    what: str
     folder: str = ""
 
     @property

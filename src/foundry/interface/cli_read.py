@@ -99,10 +99,8 @@ def kinds(as_json: Json = False) -> None:
 
     Example: foundry kinds --json
     """
-    from foundry.core.slot import Slot
+    from foundry.core.slots import SLOTS
     from foundry.interface import report
 
-    names = ("attention", "norm", "activation", "position", "loss", "optimizer", "schedule")
-    slots = [Slot(name, name) for name in names] + [Slot("tokenizer", "tokenizer", folder="data/tokenizer")]
-    table: dict[str, Any] = {slot.name: {kind: slot.describe(kind) for kind in slot.kinds()} for slot in slots}
+    table: dict[str, Any] = {slot.name: {kind: slot.describe(kind) for kind in slot.kinds()} for slot in SLOTS}
     emit(table) if as_json else report.kinds(table)

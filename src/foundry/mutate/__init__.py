@@ -5,6 +5,18 @@ May not: train, judge, or import torch before a mutation is applied: listing fam
 
 from foundry.mutate.apply import Written, all_variants, mutate, write
 from foundry.mutate.catalogue import catalogue
-from foundry.mutate.mutation import Mutation, file_name, parse
+from foundry.mutate.mutation import Mutation, family_of, file_name, parse, stack_of, words_of
 
-__all__ = ["Mutation", "Written", "all_variants", "catalogue", "file_name", "mutate", "parse", "write"]
+__all__ = [
+    "Mutation",
+    "Written",
+    "all_variants",
+    "catalogue",
+    "family_of",
+    "file_name",
+    "mutate",
+    "parse",
+    "stack_of",
+    "words_of",
+    "write",
+]

@@ -6,7 +6,7 @@ workspace) is a variant of the slot's family as it stands, `attention:mine`.
 
 from __future__ import annotations
 
-from foundry.core.slot import Slot
+from foundry.core.slots import SLOTS
 from foundry.mutate.family import (
     Family,
     NumberFamily,
@@ -35,53 +35,26 @@ def _adamw_lr(part: Values) -> float:
     return {"muon": part.get("adam_lr"), "lion": scaled(part["lr"], 5)}.get(part["kind"]) or part["lr"]
 
 
-# Slots are named here again, not imported from their packages: those import torch. A test holds them equal.
-PARTS: tuple[PartFamily, ...] = (
-    PartFamily(
-        "attention",
-        "attn",
-        "how tokens meet",
-        Slot("attention", "model.attention"),
-        {
-            "gqa_2kv": _kv_heads(2),
-            "gqa_1kv": _kv_heads(1),
-            "mha": Preset("gqa", "multi-head attention: a key/value head for each query head", _mha),
-        },
-    ),
-    PartFamily("norm", "norm", "what keeps activations in scale", Slot("norm", "model.norm")),
-    PartFamily("activation", "act", "the feed-forward block", Slot("activation", "model.activation")),
-    PartFamily("position", "pos", "how a token knows where it stands", Slot("position", "model.position")),
-    PartFamily("values", "val", "what flows into attention's values", Slot("values", "model.values")),
-    PartFamily("residual", "res", "how a branch joins the stream", Slot("residual", "model.residual")),
-    PartFamily(
-        "loss", "loss", "what training minimises; the judge scores by cross-entropy", Slot("loss", "train.loss")
-    ),
-    PartFamily(
-        "optimizer",
-        "opt",
-        "from gradients to steps",
-        Slot("optimizer", "train.optimizer"),
-        {
-            "adamw": Preset("adamw", "AdamW; from Lion at 5 times its rate", lambda part: {"lr": _adamw_lr(part)}),
-            "lion": Preset(
-                "lion", "Lion, at a fifth of AdamW's rate", lambda part: {"lr": scaled(_adamw_lr(part), 0.2)}
-            ),
-            "muon": Preset(
-                "muon",
-                "Muon at rate 0.02 for matrices, AdamW at its old rate for the rest",
-                lambda part: {"lr": 0.02, "adam_lr": _adamw_lr(part)},
-            ),
-        },
-    ),
-    PartFamily("schedule", "sched", "the learning rate's course", Slot("schedule", "train.schedule")),
-    PartFamily(
-        "tokenizer",
-        "tok",
-        "text to ids",
-        Slot("tokenizer", "data.tokenizer", folder="data/tokenizer"),
-        {"bpe_512": Preset("bpe", "byte-pair encoding with 512 ids", lambda part: {"vocab_size": 512})},
-    ),
-)
+PRESETS: dict[str, dict[str, Preset]] = {
+    "attention": {
+        "gqa_2kv": _kv_heads(2),
+        "gqa_1kv": _kv_heads(1),
+        "mha": Preset("gqa", "multi-head attention: a key/value head for each query head", _mha),
+    },
+    "optimizer": {
+        "adamw": Preset("adamw", "AdamW; from Lion at 5 times its rate", lambda part: {"lr": _adamw_lr(part)}),
+        "lion": Preset("lion", "Lion, at a fifth of AdamW's rate", lambda part: {"lr": scaled(_adamw_lr(part), 0.2)}),
+        "muon": Preset(
+            "muon",
+            "Muon at rate 0.02 for matrices, AdamW at its old rate for the rest",
+            lambda part: {"lr": 0.02, "adam_lr": _adamw_lr(part)},
+        ),
+    },
+    "tokenizer": {"bpe_512": Preset("bpe", "byte-pair encoding with 512 ids", lambda part: {"vocab_size": 512})},
+}
+"""Slot → its variants besides the kinds that it has."""
+
+PARTS = tuple(PartFamily(slot.name, slot.short, slot.what, slot, PRESETS.get(slot.name, {})) for slot in SLOTS)
 
 FAMILIES: dict[str, Family] = {
     family.name: family

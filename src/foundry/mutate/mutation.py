@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from foundry.core.errors import RequestError
@@ -39,8 +40,37 @@ class Mutation:
 
 def parse(text: str, variant: str | None = None) -> Mutation:
     """`family:variant`, stacked with `+`; or a family and a variant apart. Raises RequestError."""
-    texts = _split(text) if variant is None else [f"{text}:{variant}"]
+    texts = words_of(text) if variant is None else [f"{text}:{variant}"]
     return Mutation(tuple(sorted(_change(part) for part in texts)))
+
+
+def words_of(text: str) -> list[str]:
+    """The words that a stack is made of: `text` cut at each `+` that starts another change, outside of quotes and
+    brackets. A word needn't be a family's."""
+    parts, start, depth, quote = [], 0, 0, ""
+    for i, character in enumerate(text):
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"" and text[:i].rstrip()[-1:] in tuple("=[{,:"):  # YAML quotes open a value
+            quote = character
+        elif character in "[{":
+            depth += 1
+        elif character in "]}":
+            depth -= 1
+        elif depth <= 0 and _NEXT_CHANGE.match(text, i):
+            parts.append(text[start:i])
+            start = i + 1
+    return [*parts, text[start:]]
+
+
+def stack_of(several: Iterable[str]) -> str:
+    """The words, or stacks of words, as one stack."""
+    return "+".join(sorted(word for text in several for word in words_of(text)))
+
+
+def family_of(word: str) -> str:
+    """`attention` of `attention:gqa_2kv`."""
+    return word.partition(":")[0]
 
 
 def file_name(mutation: Mutation) -> str:
@@ -66,24 +96,6 @@ def _change(text: str) -> Change:
             hint=family.also(),
         )
     return Change(name, variant)
-
-
-def _split(text: str) -> list[str]:
-    """`text` cut at each `+` that starts another change, outside of quotes and brackets."""
-    parts, start, depth, quote = [], 0, 0, ""
-    for i, character in enumerate(text):
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "'\"" and text[:i].rstrip()[-1:] in tuple("=[{,:"):  # YAML quotes open a value
-            quote = character
-        elif character in "[{":
-            depth += 1
-        elif character in "]}":
-            depth -= 1
-        elif depth <= 0 and _NEXT_CHANGE.match(text, i):
-            parts.append(text[start:i])
-            start = i + 1
-    return [*parts, text[start:]]
 
 
 def _slug(variant: str) -> str:

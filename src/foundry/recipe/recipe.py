@@ -13,25 +13,10 @@ from foundry.core.errors import FoundryError
 from foundry.core.fingerprint import file_fingerprint, fingerprint
 from foundry.core.paths import get_path
 from foundry.core.section import IDENTITY, Section, validate
-from foundry.core.slot import Slot
+from foundry.core.slots import SLOTS
 from foundry.data.config import DataConfig
-from foundry.data.tokenizer import SLOT as TOKENIZER
 from foundry.model import ModelConfig
-from foundry.modules import activation, attention, loss, norm, optimizer, position, residual, schedule, values
 from foundry.train.config import TrainConfig
-
-SLOTS: tuple[Slot, ...] = (
-    attention.SLOT,
-    norm.SLOT,
-    activation.SLOT,
-    position.SLOT,
-    values.SLOT,
-    residual.SLOT,
-    loss.SLOT,
-    optimizer.SLOT,
-    schedule.SLOT,
-    TOKENIZER,
-)
 
 
 class Budget(Section):

@@ -16,7 +16,7 @@ from foundry.core.errors import RequestError
 from foundry.core.files import write_atomic
 from foundry.core.fingerprint import file_fingerprint
 from foundry.core.slot import Slot
-from foundry.recipe.recipe import SLOTS
+from foundry.core.slots import SLOTS
 from foundry.runs.ledger import Ledger
 
 PACKAGE = Path(__file__).resolve().parents[1]

@@ -21,9 +21,9 @@ import torch
 from foundry.core import code
 from foundry.core.errors import FoundryError, RequestError, RunFailure
 from foundry.core.slot import Slot
+from foundry.core.slots import SLOTS
 from foundry.judge.contestant import Job
 from foundry.judge.worker import judge
-from foundry.recipe.recipe import SLOTS
 from foundry.runs.guard import asked_tier, tier_for
 from foundry.runs.inner import Inner, printable
 from foundry.search.mends import mend

@@ -16,8 +16,8 @@ import torch
 from foundry import contract
 from foundry.core.errors import RunFailure
 from foundry.core.section import validate
+from foundry.core.slots import SLOTS
 from foundry.model import ModelConfig, build, initialise
-from foundry.recipe.recipe import SLOTS
 from foundry.runs.line import Line
 from foundry.train import checkpoint
 from foundry.train.config import TrainConfig

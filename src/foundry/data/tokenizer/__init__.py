@@ -9,7 +9,8 @@ from typing import final
 import numpy as np
 
 from foundry.core.errors import RequestError
-from foundry.core.slot import PartConfig, Slot
+from foundry.core.slot import PartConfig
+from foundry.core.slots import slot_named
 
 DOCUMENT = 0
 
@@ -51,7 +52,7 @@ class TokenizerConfig(PartConfig, ABC):
         """The tokenizer that `dumps` wrote."""
 
 
-SLOT = Slot("tokenizer", "data.tokenizer", folder="data/tokenizer")
+SLOT = slot_named("tokenizer")
 
 
 def utf8(text: str) -> bytes:

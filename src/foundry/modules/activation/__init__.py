@@ -8,7 +8,8 @@ from typing import Annotated
 from pydantic import Field, SerializeAsAny
 from torch import nn
 
-from foundry.core.slot import PartConfig, Slot
+from foundry.core.slot import PartConfig
+from foundry.core.slots import slot_named
 
 
 class ActivationConfig(PartConfig, ABC):
@@ -21,5 +22,5 @@ class ActivationConfig(PartConfig, ABC):
         """The module of one layer."""
 
 
-SLOT = Slot("activation", "model.activation")
+SLOT = slot_named("activation")
 Activation = Annotated[SerializeAsAny[ActivationConfig], SLOT.field()]

@@ -9,7 +9,8 @@ from pydantic import Field, SerializeAsAny
 from torch import nn
 
 from foundry.core.errors import RequestError
-from foundry.core.slot import PartConfig, Slot
+from foundry.core.slot import PartConfig
+from foundry.core.slots import slot_named
 from foundry.modules.norm import NormConfig
 from foundry.modules.values import ValueSizes
 
@@ -50,5 +51,5 @@ def even_head_dim(width: int, heads: int) -> int:
     return width // heads
 
 
-SLOT = Slot("attention", "model.attention")
+SLOT = slot_named("attention")
 Attention = Annotated[SerializeAsAny[AttentionConfig], SLOT.field()]

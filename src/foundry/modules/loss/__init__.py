@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from pydantic import SerializeAsAny
 from torch import Tensor
 
-from foundry.core.slot import PartConfig, Slot
+from foundry.core.slot import PartConfig
+from foundry.core.slots import slot_named
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 
@@ -36,5 +37,5 @@ def member_mean(values: Tensor) -> Tensor:
     return values.mean((-2, -1))
 
 
-SLOT = Slot("loss", "train.loss")
+SLOT = slot_named("loss")
 Loss = Annotated[SerializeAsAny[LossConfig], SLOT.field()]

@@ -8,7 +8,8 @@ from typing import Annotated
 from pydantic import SerializeAsAny
 from torch import nn
 
-from foundry.core.slot import PartConfig, Slot
+from foundry.core.slot import PartConfig
+from foundry.core.slots import slot_named
 
 
 class NormConfig(PartConfig, ABC):
@@ -23,5 +24,5 @@ class NormConfig(PartConfig, ABC):
         """The norm of queries and of keys, [.., H, T, E] → same, applied before rotation; None for none."""
 
 
-SLOT = Slot("norm", "model.norm")
+SLOT = slot_named("norm")
 Norm = Annotated[SerializeAsAny[NormConfig], SLOT.field()]

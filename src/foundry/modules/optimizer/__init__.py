@@ -11,7 +11,8 @@ import torch
 from pydantic import BeforeValidator, Field, SerializeAsAny
 from torch import nn
 
-from foundry.core.slot import PartConfig, Slot
+from foundry.core.slot import PartConfig
+from foundry.core.slots import slot_named
 
 
 @dataclass(frozen=True)
@@ -57,5 +58,5 @@ def decay_groups(weights: Iterable[Weight], lr: float, weight_decay: float) -> l
     return [{**group, "lr": lr, "peak_lr": lr} for group in groups if group["params"]]
 
 
-SLOT = Slot("optimizer", "train.optimizer")
+SLOT = slot_named("optimizer")
 OptimizerField = Annotated[SerializeAsAny[OptimizerConfig], SLOT.field()]

@@ -9,7 +9,8 @@ import torch
 from pydantic import SerializeAsAny
 from torch import Tensor, nn
 
-from foundry.core.slot import PartConfig, Slot
+from foundry.core.slot import PartConfig
+from foundry.core.slots import slot_named
 
 
 class Position(nn.Module, ABC):
@@ -36,5 +37,5 @@ class PositionConfig(PartConfig, ABC):
         """Raises ValueError, or RequestError with a path relative to this config, when the sizes don't fit."""
 
 
-SLOT = Slot("position", "model.position")
+SLOT = slot_named("position")
 PositionField = Annotated[SerializeAsAny[PositionConfig], SLOT.field()]

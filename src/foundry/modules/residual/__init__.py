@@ -8,7 +8,8 @@ from typing import Annotated
 from pydantic import SerializeAsAny
 from torch import Tensor, nn
 
-from foundry.core.slot import PartConfig, Slot
+from foundry.core.slot import PartConfig
+from foundry.core.slots import slot_named
 
 
 class Residual(nn.Module, ABC):
@@ -26,5 +27,5 @@ class ResidualConfig(PartConfig, ABC):
         """The module of one branch."""
 
 
-SLOT = Slot("residual", "model.residual")
+SLOT = slot_named("residual")
 ResidualField = Annotated[SerializeAsAny[ResidualConfig], SLOT.field()]

@@ -7,7 +7,8 @@ from typing import Annotated
 
 from pydantic import Field, SerializeAsAny
 
-from foundry.core.slot import PartConfig, Slot
+from foundry.core.slot import PartConfig
+from foundry.core.slots import slot_named
 
 
 class ScheduleConfig(PartConfig, ABC):
@@ -29,5 +30,5 @@ class ScheduleConfig(PartConfig, ABC):
         return self.after_warmup((step - warmup_steps) / (steps - warmup_steps))
 
 
-SLOT = Slot("schedule", "train.schedule")
+SLOT = slot_named("schedule")
 Schedule = Annotated[SerializeAsAny[ScheduleConfig], SLOT.field()]

@@ -9,7 +9,8 @@ from typing import Annotated
 from pydantic import SerializeAsAny
 from torch import Tensor, nn
 
-from foundry.core.slot import PartConfig, Slot
+from foundry.core.slot import PartConfig
+from foundry.core.slots import slot_named
 
 
 @dataclass(frozen=True)
@@ -36,5 +37,5 @@ class ValuesConfig(PartConfig, ABC):
         """None for nothing, which suits attention kinds without values of their own too."""
 
 
-SLOT = Slot("values", "model.values")
+SLOT = slot_named("values")
 ValuesField = Annotated[SerializeAsAny[ValuesConfig], SLOT.field()]

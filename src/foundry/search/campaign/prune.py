@@ -10,10 +10,11 @@ from statistics import fmean
 from typing import Any
 
 from foundry.core.errors import FoundryError
+from foundry.mutate import words_of
 from foundry.search.campaign.field import FULL, Court, Field, Point, Wanted
 from foundry.search.campaign.policy import Policy
 from foundry.search.campaign.state import Event, State
-from foundry.search.strategies import Trial, parts
+from foundry.search.strategies import Trial
 
 
 def pruning(field: Field, court: Court, state: State, policy: Policy) -> Event:
@@ -54,7 +55,7 @@ def left_out(part: dict[str, Any]) -> Trial:
 
 def _without(field: Field, bundle: Event) -> list[tuple[str, Point]]:
     """Each word of the bundle, and the champion without it: the champion before, with all the others applied."""
-    words = [word for move in bundle["moves"] for word in parts(move["word"])]
+    words = [word for move in bundle["moves"] for word in words_of(move["word"])]
     found: list[tuple[str, Point]] = []
     for left_out, word in enumerate(words):
         point: Point = bundle["champion"]

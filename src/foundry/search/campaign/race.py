@@ -15,11 +15,11 @@ from typing import Any
 
 from foundry.core.errors import FoundryError
 from foundry.judge.scale import DEFAULT_SIGMA0_BPB, pooled_sigma0
+from foundry.mutate import family_of, stack_of, words_of
 from foundry.search.campaign.curve import forecast
 from foundry.search.campaign.field import FULL, Field, Outcome, Point, Wanted
 from foundry.search.campaign.policy import Policy
 from foundry.search.campaign.state import Event, State
-from foundry.search.strategies import family, parts
 
 
 @dataclass(slots=True)
@@ -100,10 +100,10 @@ class Race:
         were. What gains by itself mostly gains beside the others, and a round accepts one move."""
         words: dict[str, str] = {}
         for runner in worthy:
-            own = parts(runner.entry["word"])
-            if not words.keys() & {family(word) for word in own}:
-                words |= {family(word): word for word in own}
-        stack = "+".join(sorted(words.values()))
+            own = words_of(runner.entry["word"])
+            if not words.keys() & {family_of(word) for word in own}:
+                words |= {family_of(word): word for word in own}
+        stack = stack_of(words.values())
         if len(words) < 2 or stack in {runner.entry["word"] for runner in self.runners}:
             return []
         try:

@@ -67,19 +67,3 @@ def make(name: str) -> Strategy:
     if name not in names():
         raise RequestError("strategy.unknown", "--strategy", f"no strategy '{name}'", got=name, choices=names())
     return importlib.import_module(f"{__name__}.{name}").make()
-
-
-def family(word: str) -> str:
-    """`attention` of `attention:gqa_2kv`."""
-    return word.partition(":")[0]
-
-
-def parts(stack: str) -> list[str]:
-    """The words that a stack is made of; a `+` inside a value doesn't cut."""
-    cut: list[str] = []
-    for piece in stack.split("+"):
-        if cut and ":" not in piece:
-            cut[-1] += "+" + piece
-        else:
-            cut.append(piece)
-    return cut

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from foundry.core.errors import RequestError
-from foundry.search.strategies import family
+from foundry.mutate import family_of
 
 KEEP = "keep"
 """The choice that leaves a family as the frontier has it."""
@@ -35,10 +35,5 @@ def choices(words: Sequence[str]) -> dict[str, list[str]]:
     """Family → its words, and `keep` first."""
     found: dict[str, list[str]] = {}
     for word in words:
-        found.setdefault(family(word), [KEEP]).append(word)
+        found.setdefault(family_of(word), [KEEP]).append(word)
     return found
-
-
-def stack(chosen: dict[str, str]) -> str:
-    """The mutation that a choice for each family means; empty when all are kept."""
-    return "+".join(sorted(word for word in chosen.values() if word != KEEP))

@@ -12,7 +12,8 @@ import warnings
 from collections import deque
 from typing import Any, final
 
-from foundry.search.strategies import Proposal, Scene, Strategy, Trial, family, parts
+from foundry.mutate import family_of, stack_of, words_of
+from foundry.search.strategies import Proposal, Scene, Strategy, Trial
 from foundry.search.strategies._optuna import KEEP, REMEMBERED, choices, optuna
 
 NEEDS = ("optuna", "cmaes")
@@ -42,7 +43,7 @@ class Cmaes(Strategy):
                 break
             drawn = {name: _nearest(axes[name], value) for name, value in study.ask(space).params.items()}
             some = scene.rng.sample(sorted(drawn), min(len(drawn), scene.rng.randint(1, MOST_CHANGES)))
-            word = "+".join(sorted(drawn[name] for name in some))
+            word = stack_of(drawn[name] for name in some)
             if word not in found and scene.is_new(word):
                 found[word] = Proposal(word, self.name, "near the numbers that gained")
         return list(found.values())
@@ -70,7 +71,7 @@ class Cmaes(Strategy):
 
     def tell(self, trial: Trial) -> None:
         if trial["gain"] is not None:
-            self._told.append(({family(word): word for word in parts(trial["word"])}, trial["gain"]))
+            self._told.append(({family_of(word): word for word in words_of(trial["word"])}, trial["gain"]))
 
 
 def _axis(words: list[str]) -> dict[str, float]:

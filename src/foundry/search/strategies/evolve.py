@@ -17,7 +17,8 @@ from typing import final
 
 import numpy as np
 
-from foundry.search.strategies import Proposal, Scene, Strategy, Trial, family, parts
+from foundry.mutate import family_of, stack_of, words_of
+from foundry.search.strategies import Proposal, Scene, Strategy, Trial
 
 REMEMBERED = 512
 """Trials that the beliefs rest on."""
@@ -81,7 +82,7 @@ class Evolve(Strategy):
             ranked = beliefs.draw(scene.rng)
             depth = self._depth(scene.rng, unit)
             for deep in (depth, *range(depth - 1, 0, -1), *range(depth + 1, DEEPEST + 1)):
-                word = "+".join(sorted(ranked[:deep]))
+                word = stack_of(ranked[:deep])
                 if word not in found and scene.is_new(word):
                     return word
         words = beliefs.words
@@ -89,8 +90,8 @@ class Evolve(Strategy):
         if single is not None:
             return single
         for tried in range(WIDER_TRIES):
-            by_family = {family(w): w for w in scene.rng.sample(words, min(len(words), 2 + tried // 10))}
-            word = "+".join(sorted(by_family.values()))
+            by_family = {family_of(w): w for w in scene.rng.sample(words, min(len(words), 2 + tried // 10))}
+            word = stack_of(by_family.values())
             if word not in found and scene.is_new(word):
                 return word
         return None
@@ -106,15 +107,15 @@ class Evolve(Strategy):
         gain = trial["gain"]
         if gain is None and trial["status"] != "failed":
             return
-        words = parts(trial["word"])
-        changed = {self._held[name]: -1.0 for name in map(family, words) if name in self._held}
+        words = words_of(trial["word"])
+        changed = {self._held[name]: -1.0 for name in map(family_of, words) if name in self._held}
         self._seen.append(Seen({**changed, **dict.fromkeys(words, 1.0)}, gain, trial["share"] == 1.0))
         for record in self._depths.values():
             record[:] = FADE * record[0], FADE * record[1]
         record = self._depths[min(len(words), DEEPEST)]
         record[:] = record[0] + 1.0, record[1] + max(gain or 0.0, 0.0)
         if trial["status"] == "accepted":
-            self._held |= {family(word): word for word in words}
+            self._held |= {family_of(word): word for word in words}
 
 
 class Beliefs:
@@ -128,7 +129,7 @@ class Beliefs:
         self.words = words
         known = dict.fromkeys([*words, *held.values(), *(word for each in seen for word in each.changed)])
         self._column = {word: i for i, word in enumerate(known)}
-        self._family = {name: i for i, name in enumerate(dict.fromkeys(map(family, known)), len(known))}
+        self._family = {name: i for i, name in enumerate(dict.fromkeys(map(family_of, known)), len(known))}
         prior = np.array([unit**2] * len(known) + [(FAMILY_SHARE * unit) ** 2] * len(self._family))
         rows = np.array([self._row(each.changed) for each in seen]).reshape(-1, len(prior))
         worst = FAILURE * unit  # of what a word can do to a score, a loss of ten units says no more
@@ -138,7 +139,10 @@ class Beliefs:
         self._root = np.linalg.inv(np.linalg.cholesky(precision)).T  # of the covariance
         self._mean = self._root @ (self._root.T @ (rows.T @ (weights * gains)))
         self._rows = np.array(
-            [self._row({word: 1.0} | ({held[name]: -1.0} if (name := family(word)) in held else {})) for word in words]
+            [
+                self._row({word: 1.0} | ({held[name]: -1.0} if (name := family_of(word)) in held else {}))
+                for word in words
+            ]
         )
         self._expected = dict(zip(words, self._rows @ self._mean, strict=True))
 
@@ -146,11 +150,11 @@ class Beliefs:
         row = np.zeros(len(self._column) + len(self._family))
         for word, amount in changed.items():
             row[self._column[word]] += amount
-            row[self._family[family(word)]] += amount
+            row[self._family[family_of(word)]] += amount
         return row
 
     def expected(self, stack: str) -> float:
-        return float(sum(self._expected.get(word, 0.0) for word in parts(stack)))
+        return float(sum(self._expected.get(word, 0.0) for word in words_of(stack)))
 
     def draw(self, rng: Random) -> list[str]:
         """The best word of each family that gains by one draw from the beliefs, the best first; one at least."""
@@ -160,7 +164,7 @@ class Beliefs:
         for i in np.argsort(-values, kind="stable"):
             if best and values[i] <= 0.0:
                 break
-            best.setdefault(family(self.words[int(i)]), self.words[int(i)])
+            best.setdefault(family_of(self.words[int(i)]), self.words[int(i)])
         return list(best.values())
 
 

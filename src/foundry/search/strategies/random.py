@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import final
 
-from foundry.search.strategies import Proposal, Scene, Strategy, family
+from foundry.mutate import family_of, stack_of
+from foundry.search.strategies import Proposal, Scene, Strategy
 
 TRIES = 20
 DEPTHS = (1, 1, 2, 3)
@@ -21,8 +22,8 @@ class Random(Strategy):
             if len(found) == n:
                 break
             drawn = scene.rng.sample(range(len(scene.words)), min(scene.rng.choice(DEPTHS), len(scene.words)))
-            by_family = {family(scene.words[i]): scene.words[i] for i in drawn}
-            word = "+".join(sorted(by_family.values()))
+            by_family = {family_of(scene.words[i]): scene.words[i] for i in drawn}
+            word = stack_of(by_family.values())
             if word not in found and scene.is_new(word):
                 found[word] = Proposal(word, self.name, "drawn at random")
         return list(found.values())

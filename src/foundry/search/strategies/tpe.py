@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, final
 
-from foundry.search.strategies import Proposal, Scene, Strategy, Trial, family, parts
-from foundry.search.strategies._optuna import KEEP, REMEMBERED, choices, optuna, stack
+from foundry.mutate import family_of, stack_of, words_of
+from foundry.search.strategies import Proposal, Scene, Strategy, Trial
+from foundry.search.strategies._optuna import KEEP, REMEMBERED, choices, optuna
 
 MOST_CHANGES = 3
 TRIES = 4
@@ -39,7 +40,7 @@ class Tpe(Strategy):
             drawn = study.ask(space).params
             changed = sorted(name for name, word in drawn.items() if word != KEEP)
             kept = scene.rng.sample(changed, min(len(changed), scene.rng.randint(1, MOST_CHANGES)))
-            word = stack({name: drawn[name] for name in kept})
+            word = stack_of(drawn[name] for name in kept)
             if word and word not in found and scene.is_new(word):
                 found[word] = Proposal(word, self.name, "drawn where gains were dense")
         return list(found.values())
@@ -55,7 +56,7 @@ class Tpe(Strategy):
 
     def tell(self, trial: Trial) -> None:
         if trial["gain"] is not None:
-            self._told.append(({family(word): word for word in parts(trial["word"])}, trial["gain"]))
+            self._told.append(({family_of(word): word for word in words_of(trial["word"])}, trial["gain"]))
 
 
 def make() -> Tpe:
