@@ -53,7 +53,7 @@ def test_a_killed_sweep_goes_on_where_it_was_and_trains_nothing_twice(home: Path
             "promote",
         ]
         assert ledger.budget.open_tests() == []
-        assert len(ledger.budget.history(1).tests) == 1
+        assert ledger.budget.history(1).tests == 1
     assert queries.log(status="running") == []
 
 

@@ -14,7 +14,7 @@ from runs_harness import HERE, a_recipe
 
 from foundry.core.errors import WorkError
 from foundry.runs.ledger import Ledger
-from foundry.runs.ledger_budget import History
+from foundry.runs.ledger_budget import Ending, History, Stream
 
 TRACK = "experiments/baseline.yaml"
 A, B, C = ({"width": width} for width in (1, 2, 3))
@@ -169,55 +169,127 @@ def test_residuals_come_from_pairs_in_which_both_runs_have_a_score(ledger: Ledge
     assert ledger.verdicts.residuals() == [[0.5, 0.25]]
 
 
-def halve(history: History) -> float:
-    """An α that depends on all that was spent before."""
-    return history.rules["q"] * (history.promotions + 1) / 2 ** (len(history.tests) + 1)
+RULES = {"q": 0.1}
+
+
+def rules(standing: dict[str, Any] | None) -> dict[str, Any]:
+    return standing or RULES
+
+
+def halve(history: History) -> float | None:
+    """An α that depends on all that was spent before; ten tests a season."""
+    return history.rules["q"] * (history.promotions + 1) / 2 ** (history.tests + 1) if history.tests < 10 else None
+
+
+def certified(ledger: Ledger, baseline: str, candidate: str, stream: Stream = "better", ending: Ending = "passed") -> str:
+    """A test that was opened and closed, with its verdict; the verdict's id."""
+    asked = len(ledger.verdicts.latest(1000))
+    verdict = f"{baseline}{candidate}{stream}{asked}"
+    test = ledger.budget.open_test(verdict, stream, rules, halve)
+    ledger.verdicts.record(verdict, 0, "certify", baseline, candidate, {"id": verdict})
+    ledger.budget.close_test(test.id, ending, verdict)
+    return verdict
+
+
+def discoveries(ledger: Ledger, stream: Stream = "better") -> int:
+    season = ledger.budget.season(stream)
+    return ledger.budget.history(season["id"]).promotions if season is not None else 0
 
 
 def test_an_alpha_is_spent_by_the_history_and_once_for_each_key(ledger: Ledger) -> None:
-    season = ledger.budget.open_season({"q": 0.1})
-    first = ledger.budget.open_test("first", season, halve)
+    first = ledger.budget.open_test("first", "better", rules, halve)
     assert (first.j, first.alpha, first.promotions_at_start, first.state) == (1, 0.05, 0, "open")
-    assert ledger.budget.open_test("first", season, halve) == first
-    ledger.budget.close_test(first.id, "passed")
-    second = ledger.budget.open_test("second", season, halve)
-    assert (second.j, second.alpha, second.promotions_at_start) == (2, 0.05, 1)
+    assert ledger.budget.open_test("first", "better", rules, halve) == first
+    ledger.budget.close_test(first.id, "failed")
+    second = ledger.budget.open_test("second", "better", rules, halve)
+    assert (second.j, second.alpha, second.promotions_at_start) == (2, 0.025, 0)
     assert ledger.budget.open_tests() == [second]
     with pytest.raises(WorkError, match="no open test"):
-        ledger.budget.close_test(first.id, "failed")
-    ledger.budget.close_test(first.id, "passed")  # saying the same again is no contradiction
+        ledger.budget.close_test(first.id, "passed")
+    ledger.budget.close_test(first.id, "failed")  # saying the same again is no contradiction
+
+
+def test_a_discovery_is_counted_once_and_not_at_all_once_it_is_taken_back(ledger: Ledger) -> None:
+    a, b, c = (a_recipe(ledger, **values) for values in (A, B, C))
+    ledger.promotions.adopt(TRACK, a, "# a")
+    verdict = certified(ledger, a, b)
+    assert discoveries(ledger) == 0, "a verdict that promoted nothing"
+    promote(ledger, a, b, verdict=verdict)
+    assert discoveries(ledger) == 1
+    for _ in range(3):  # the same step, certified anew and promoted again
+        entry = ledger.promotions.standing(TRACK)
+        assert entry is not None
+        promote(ledger, b, a, reverts=entry["id"])
+        assert discoveries(ledger) == 0
+        promote(ledger, a, b, verdict=certified(ledger, a, b))
+        assert discoveries(ledger) == 1
+    promote(ledger, b, c, verdict=certified(ledger, b, c))
+    assert discoveries(ledger) == 2
+    ledger.promotions.adopt(TRACK, a, "# a, put back by hand")
+    assert discoveries(ledger) == 0, "a return is a revert, whoever makes it"
+
+
+def test_a_revert_over_several_steps_takes_all_of_them_back(ledger: Ledger) -> None:
+    a, b, c = (a_recipe(ledger, **values) for values in (A, B, C))
+    ledger.promotions.adopt(TRACK, a, "# a")
+    first = promote(ledger, a, b, verdict=certified(ledger, a, b))
+    promote(ledger, b, c, verdict=certified(ledger, b, c))
+    promote(ledger, c, a, reverts=first)
+    assert discoveries(ledger) == 0
+
+
+def test_not_worse_neither_spends_nor_earns_what_better_has(ledger: Ledger) -> None:
+    a, b = a_recipe(ledger, **A), a_recipe(ledger, **B)
+    ledger.promotions.adopt(TRACK, a, "# a")
+    certified(ledger, a, b, ending="failed")
+    before = ledger.budget.history(1)
+    promote(ledger, a, b, verdict=certified(ledger, a, b, "not_worse"))
+    assert ledger.budget.history(1) == before and before.tests == 1
+    assert (discoveries(ledger), discoveries(ledger, "not_worse")) == (0, 1)
+    assert ledger.budget.tests(2)[0].alpha == 0.05, "its own season begins with the whole q"
 
 
 def test_an_alpha_that_cant_be_given_is_not_spent(ledger: Ledger) -> None:
-    season = ledger.budget.open_season({"q": 0.1})
-
     def refuse(history: History) -> float:
         raise WorkError("budget.spent", "", "too little is left")
 
     with pytest.raises(WorkError, match="too little"):
-        ledger.budget.open_test("key", season, refuse)
-    assert ledger.budget.find("key") is None and ledger.budget.history(season).tests == ()
+        ledger.budget.open_test("key", "better", rules, refuse)
+    assert ledger.budget.find("key") is None and ledger.budget.season() is None
 
 
-def test_two_controllers_never_spend_the_same_alpha(ledger: Ledger, path: Path) -> None:
-    season = ledger.budget.open_season({"q": 0.1})
+def test_two_controllers_never_spend_the_same_alpha_nor_more_than_a_season_has(ledger: Ledger, path: Path) -> None:
     body = (
-        "for i in range(10):\n"
-        f"    ledger.budget.open_test(f'{{me}}-{{i}}', {season}, lambda h: h.rules['q'] / 2 ** (len(h.tests) + 1))"
+        "rules = lambda standing: standing or {'q': 0.1}\n"
+        "spend = lambda h: h.rules['q'] / 2 ** (h.tests + 1) if h.tests < 7 else None\n"
+        "for i in range(10): ledger.budget.open_test(f'{me}-{i}', 'better', rules, spend)"
     )
     at_once(path, body)
-    tests = ledger.budget.history(season).tests
-    assert [test.j for test in tests] == list(range(1, 21))
-    assert len({test.alpha for test in tests}) == 20 and sum(test.alpha for test in tests) < 0.1
+    seasons = [ledger.budget.tests(season) for season in (1, 2, 3)]
+    assert [[test.j for test in tests] for tests in seasons] == [[*range(1, 8)], [*range(1, 8)], [*range(1, 7)]]
+    assert all(sum(test.alpha for test in tests) < 0.1 for tests in seasons)
 
 
-def test_a_season_is_opened_once_though_two_ask(ledger: Ledger) -> None:
-    assert ledger.budget.season() is None
-    assert ledger.budget.open_season({"q": 0.1}) == 1
-    assert ledger.budget.open_season({"q": 0.1}, after=1) == 2
-    assert ledger.budget.open_season({"q": 0.3}, after=1) == 2
-    season = ledger.budget.season()
-    assert season is not None and (season["id"], season["rules"]) == (2, {"q": 0.1})
+def test_choosing_the_season_before_the_transaction_would_spend_more_than_it_has(ledger: Ledger) -> None:
+    """The control: two that both saw room for one more test, as it was when the season was chosen first."""
+    for i in range(9):
+        ledger.budget.open_test(f"{i}", "better", rules, halve)
+    room = [ledger.budget.history(1).tests < 10 for _ in range(2)]
+    for i in range(2):
+        ledger.budget.open_test(f"late {i}", "better", rules, lambda h: 0.05 if room[i] else None)
+    assert ledger.budget.history(1).tests == 11
+
+
+def test_a_season_of_a_person_says_who_when_and_why_and_opens_every_stream(ledger: Ledger) -> None:
+    ledger.budget.open_test("first", "better", rules, halve)
+    ledger.budget.new_season({"q": 0.3}, "somebody", "another corpus")
+    streams: tuple[Stream, ...] = ("better", "not_worse")
+    for stream in streams:
+        season = ledger.budget.season(stream)
+        assert season is not None and season["created"] > 0
+        assert (season["rules"], season["opened_by"], season["why"]) == ({"q": 0.3}, "somebody", "another corpus")
+        assert ledger.budget.history(season["id"]).tests == 0
+    assert ledger.budget.history(1).tests == 1
 
 
 def test_a_secret_is_made_once_and_numbers_are_given_once(ledger: Ledger, path: Path) -> None:

@@ -43,15 +43,17 @@ def test_a_no_op_is_not_worse_by_a_margin_above_the_noise_and_not_shown_to_be_by
     assert wide["verdict"] == "better" and abs(wide["effect_bpb"]) < 0.02
     assert wide["interval_bpb"][0] < 0.0 < wide["interval_bpb"][1]
     assert narrow["verdict"] in ("not_better", "underpowered")
-    assert len(lab.ledger.budget.history(1).tests) == 2 and lab.ledger.budget.open_tests() == []
+    season = lab.ledger.budget.season("not_worse")
+    assert season is not None and lab.ledger.budget.season() is None, "a stream of its own"
+    assert lab.ledger.budget.history(season["id"]).tests == 2 and lab.ledger.budget.open_tests() == []
 
 
 def test_what_is_worse_by_more_than_the_margin_is_not_let_through_and_asking_again_is_free(lab: FakeLab) -> None:
     found = asked(lab, "lr:3e-4", 0.02)  # by 0.2 in truth
     assert found["verdict"] == "not_better" and found["remeasured"] is None
-    tests = len(lab.ledger.budget.history(1).tests)
+    tests = lab.ledger.budget.history(1).tests
     assert asked(lab, "lr:3e-4", 0.02) == found
-    assert len(lab.ledger.budget.history(1).tests) == tests
+    assert lab.ledger.budget.history(1).tests == tests
 
 
 def test_a_simpler_champion_is_promoted_once_with_its_verdict(lab: FakeLab) -> None:

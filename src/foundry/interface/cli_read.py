@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from foundry.core.errors import RequestError
+from foundry.interface import options
 from foundry.interface.options import Json, emit
 
 
@@ -80,17 +82,33 @@ def lineage(
     emit(rows) if as_json else report.lineage(rows)
 
 
-def budget(as_json: Json = False) -> None:
+def budget(
+    new_season: Annotated[
+        bool, typer.Option("--new-season", help="Begin anew with a whole q: a person's decision, on the record.")
+    ] = False,
+    why: Annotated[str, typer.Option(help="The reason for a new season.")] = "",
+    who: Annotated[str, typer.Option(help="Who opens it; default: the user.")] = "",
+    control: options.Control = None,
+    q: options.Rate = None,
+    max_pairs: options.BasePairs = None,
+    as_json: Json = False,
+) -> None:
     """What is left of the error budget, and what the next certification needs.
 
-    Example: foundry budget --json
+    Examples: foundry budget --json · foundry budget --new-season --q 0.05 --why "another corpus from today"
     """
     from foundry.interface import report
-    from foundry.runs.ledger import Ledger
-    from foundry.search.budget import summary
+    from foundry.search import budget as verb
 
-    with Ledger.open() as ledger:
-        document = summary(ledger)
+    rules = options.budget_rules(control, q, max_pairs)
+    if new_season:
+        from foundry.runs.ledger import Ledger
+
+        with Ledger.open() as ledger:
+            verb.new_season(ledger, rules, who, why)
+    elif rules.given or why or who:
+        raise RequestError("usage.budget", "--new-season", "these options are a new season's", hint="add --new-season")
+    document = verb.summary()
     emit(document) if as_json else report.budget(document)
 
 

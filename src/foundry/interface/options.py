@@ -31,11 +31,11 @@ Tune = Annotated[
 ]
 Control = Annotated[
     str | None,
-    typer.Option(help="Error control over all promotions: fdr (default), fwer or per-comparison."),
+    typer.Option(help="Error control of the first season: fdr (default), fwer or per-comparison."),
 ]
-Rate = Annotated[float | None, typer.Option("--q", help="The error rate that is controlled; 0.10 unless changed.")]
+Rate = Annotated[float | None, typer.Option("--q", help="The error rate of the first season; 0.10.")]
 BasePairs = Annotated[
-    int | None, typer.Option("--max-pairs", help="Most pairs of an ordinary test; 12 unless changed.")
+    int | None, typer.Option("--max-pairs", help="Most pairs of an ordinary test of the first season; 12.")
 ]
 Alpha = Annotated[float, typer.Option(help="Chance of a false verdict `better`, at most.")]
 MaxPairs = Annotated[int, typer.Option(help="Most pairs of runs before the test ends undecided.")]
@@ -60,9 +60,8 @@ def seed_list(text: str) -> tuple[int, ...]:
 
 def budget_rules(control: str | None, q: float | None, base_pairs: int | None) -> BudgetRules:
     """The error budget's rules as asked for on the command line. Raises RequestError."""
-    from foundry.judge.budget import Budget
     from foundry.search.budget import BudgetRules
 
     rules = BudgetRules(cast("ErrorControl | None", control), q, base_pairs)
-    Budget(**rules.over({}))  # says what is wrong before anything is trained
+    rules.within(None)  # says what is wrong before anything is trained
     return rules

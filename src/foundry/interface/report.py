@@ -243,15 +243,19 @@ def lineage(rows: list[Document]) -> None:
 
 def budget(document: Document) -> None:
     """What is left of the error budget and what the next test needs."""
-    following = document["next"]
-    lines = (
-        f"season {document['season']}: {document['control']} at q = {document['q']:g}",
-        f"spent {document['spent']:.4g} on {document['tests']} tests, {document['promotions']} of them promotions; "
-        f"{document['left']:.4g} left",
-        f"next test: α = {following['alpha']:.4g}, at most {following['pairs']} pairs"
-        + (", in a new season" if following["opens_a_season"] else ""),
-        f"this season pays for {document['tests_left_without_a_promotion']} more tests if none promotes",
-        f"reads of the sealed test split: {document['test_split_reads']}",
-    )
-    for line in lines:
-        console.print(line, markup=False)
+    for stream, found in (document["streams"] or {"better": document}).items():
+        following = found["next"]
+        by = f", opened by {found['opened_by']}: {found['why']}" if found["why"] else ""
+        for line in (
+            f"{STREAMS[stream]}: season {found['season']}, {found['control']} at q = {found['q']:g}{by}",
+            f"  spent {found['spent']:.4g} on {found['tests']} tests, {found['left']:.4g} left; "
+            f"{found['promotions']} promotions of them stand, each counted once",
+            f"  next test: α = {following['alpha']:.4g}, at most {following['pairs']} pairs"
+            + (", in a new season" if following["opens_a_season"] else ""),
+            f"  pays for {found['tests_left_without_a_promotion']} more tests if none promotes",
+        ):
+            console.print(line, markup=False)
+    console.print(f"Reads of the sealed test split: {document['test_split_reads']}", markup=False)
+
+
+STREAMS = {"better": "Tests that a recipe is better", "not_worse": "Tests that a simpler recipe is not worse"}

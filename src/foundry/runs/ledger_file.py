@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, final
 
 from foundry.core.errors import WorkError
-from foundry.runs.ledger_schema import APPLICATION_ID, SINCE, VERSION
+from foundry.runs.ledger_schema import APPLICATION_ID, READ_AS, SINCE, VERSION
 
 BUSY_SECONDS = 30.0
 
@@ -84,7 +84,10 @@ class LedgerFile:
                 if mode == "rwc":
                     file._prepare()
                 else:
-                    file._check_version()
+                    version = file._check_version()
+                    for missing in range(version + 1 if version else VERSION + 1, VERSION + 1):
+                        for statement in READ_AS.get(missing, ()):
+                            connection.execute(statement)
                     connection.execute("PRAGMA query_only = ON")
             except BaseException:
                 connection.close()

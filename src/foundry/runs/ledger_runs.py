@@ -211,6 +211,11 @@ class Runs:
                 (split, run, purpose, season, now()),
             )
 
+    def count_reads(self, split: str) -> int:
+        row = self._file.row("SELECT count(*) AS n FROM split_reads WHERE split = ?", split)
+        assert row is not None
+        return row["n"]
+
     def split_reads(self, split: str) -> list[dict[str, Any]]:
         """Every read of a split, oldest first: run, purpose, season, created."""
         return self._file.rows("SELECT * FROM split_reads WHERE split = ? ORDER BY seq", split)

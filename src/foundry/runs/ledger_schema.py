@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 APPLICATION_ID = 0x466E6472  # "Fndr": tells a ledger from another program's database
-VERSION = 2
+VERSION = 3
 
 STATEMENTS = (
     """CREATE TABLE recipes(
@@ -138,5 +138,19 @@ SINCE: dict[int, tuple[str, ...]] = {
         "CREATE INDEX events_by_track ON events(track, seq)",
         "CREATE INDEX events_by_kind ON events(kind, seq)",
     ),
+    3: (
+        "ALTER TABLE seasons ADD COLUMN stream TEXT NOT NULL DEFAULT 'better'",
+        "ALTER TABLE seasons ADD COLUMN opened_by TEXT NOT NULL DEFAULT 'rule'",
+        "ALTER TABLE seasons ADD COLUMN why TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX seasons_by_stream ON seasons(stream, id)",
+        "CREATE INDEX promotions_by_verdict ON promotions(verdict)",
+    ),
 }
 """What each version added: a ledger of an older one is given what it lacks."""
+
+READ_AS: dict[int, tuple[str, ...]] = {
+    3: (
+        "CREATE TEMP VIEW seasons AS SELECT *, 'better' AS stream, 'rule' AS opened_by, '' AS why FROM main.seasons",
+    ),
+}
+"""For who only reads, and so may not give an older ledger what it lacks: what each version's new columns would hold."""

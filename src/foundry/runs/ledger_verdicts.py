@@ -104,6 +104,7 @@ class Promotions:
             last = _last(write, track)
             if last is not None and last["to_fp"] == fingerprint:
                 return last["id"]
+            _take_back(write, track, fingerprint)
             values = _entry(track, "adopt", last, fingerprint, "", None, text, text, {})
             return _insert(write, {**values, "written": now()})
 
@@ -138,6 +139,7 @@ class Promotions:
             kind = "promote" if reverts is None else "revert"
             if reverts is not None:
                 write.execute("UPDATE promotions SET reverted=? WHERE id=? AND track=?", (now(), reverts, track))
+                _take_back(write, track, to)
             return _insert(write, _entry(track, kind, last, to, mutation, verdict, old_text, new_text, effect))
 
     def mark_written(self, promotion: str) -> None:
@@ -158,6 +160,15 @@ class Promotions:
 def _last(write: sqlite3.Connection, track: str) -> sqlite3.Row | None:
     sql = "SELECT seq, id, to_fp FROM promotions WHERE track=? ORDER BY seq DESC LIMIT 1"
     return write.execute(sql, (track,)).fetchone()
+
+
+def _take_back(write: sqlite3.Connection, track: str, champion: str) -> None:
+    """Whatever was promoted since `champion` last became one is undone by its return, in whatever way it returns."""
+    write.execute(
+        "UPDATE promotions SET reverted=? WHERE track=? AND kind='promote' AND reverted IS NULL "
+        "AND seq > (SELECT max(seq) FROM promotions WHERE track=? AND to_fp=?)",
+        (now(), track, track, champion),
+    )
 
 
 def _entry(

@@ -1,57 +1,83 @@
 """The error budget at work: the α of each certification, spent in the ledger before its first run. May not: judge.
 
 How much is spent is judge/budget.py's, a pure function of the season's rules and tests; here it meets the record.
+Seasons are opened by the rule, or by a person on the record; never by an option of a command that spends.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+import getpass
+import os
+from dataclasses import asdict, dataclass
+from typing import Any, get_args
 
+from foundry.core.errors import RequestError
 from foundry.judge import budget as policy
 from foundry.judge.budget import Budget, Control
 from foundry.runs.ledger import Ledger
-from foundry.runs.ledger_budget import BudgetTest, History
+from foundry.runs.ledger_budget import BudgetTest, History, Stream
+from foundry.runs.queries import reading
+
+OPTIONS = {"control": "--control", "q": "--q", "base_pairs": "--max-pairs"}
 
 
 @dataclass(frozen=True)
 class BudgetRules:
-    """What a season is opened with. None keeps the current season's."""
+    """What the first season is opened with. None keeps the standing season's; another value than its is refused."""
 
     control: Control | None = None
     q: float | None = None
     base_pairs: int | None = None
 
-    def over(self, current: dict[str, Any]) -> dict[str, Any]:
-        given = {"control": self.control, "q": self.q, "base_pairs": self.base_pairs}
-        return {**current, **{key: value for key, value in given.items() if value is not None}}
+    @property
+    def given(self) -> dict[str, Any]:
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+    def within(self, standing: dict[str, Any] | None) -> dict[str, Any]:
+        """The standing season's rules, or those of a first season. Raises RequestError for other rules than stand: with
+        those a caller could open seasons, and with each a new budget."""
+        if standing is None:
+            return _rules(Budget(**self.given))
+        for key, value in self.given.items():
+            if value != standing[key]:
+                opened = f"control {standing['control']}, q {standing['q']:g}, max-pairs {standing['base_pairs']}"
+                hint = "leave the option out; a person opens a season: foundry budget --new-season --why …"
+                raise RequestError("budget.other_rules", OPTIONS[key], f"the season has {opened}", got=value, hint=hint)
+        return standing
 
 
-def state(history: History, season: int) -> Budget:
+def check(ledger: Ledger, rules: BudgetRules) -> None:
+    """Raises RequestError where a test would be refused for its rules, before anything is trained for it."""
+    season = ledger.budget.season(None)
+    rules.within(season and season["rules"])
+
+
+def state(history: History) -> Budget:
     """The budget after the tests of a season: each spent α_j over the R_j + 1 known when it started."""
-    budget = Budget(season=season, **history.rules)
-    for test in history.tests:
-        _, budget = policy.grant(replace(budget, promotions=test.promotions_at_start))
-    return replace(budget, promotions=history.promotions)
+    spent = {"fdr": history.alpha_by_discoveries, "fwer": history.alpha, "per-comparison": 0.0}
+    return Budget(
+        spent=spent[history.rules["control"]],
+        tests=history.tests,
+        promotions=history.promotions,
+        season=history.season,
+        **history.rules,
+    )
 
 
-def open_test(ledger: Ledger, key: str, rules: BudgetRules) -> BudgetTest:
-    """The test of the question `key`, its α spent now or when it was first asked. Opens a season where one is due."""
-    known = ledger.budget.find(key)
-    return known if known is not None else ledger.budget.open_test(key, current_season(ledger, rules), _spend)
+def open_test(ledger: Ledger, key: str, rules: BudgetRules, stream: Stream = "better") -> BudgetTest:
+    """The test of the question `key`, its α spent now or when it was first asked. Raises RequestError."""
+    return ledger.budget.find(key) or ledger.budget.open_test(key, stream, rules.within, _spend)
 
 
-def current_season(ledger: Ledger, rules: BudgetRules) -> int:
-    """The season that the next test belongs to: a new one when there is none, when the rules are asked to change, or
-    when what is left can't pay for a test."""
-    season = ledger.budget.season()
-    if season is None:
-        return ledger.budget.open_season(_rules(Budget(**rules.over({}))))
-    wanted = rules.over(season["rules"])
-    now = state(ledger.budget.history(season["id"]), season["id"])
-    if wanted == season["rules"] and policy.affordable(now):
-        return season["id"]
-    return ledger.budget.open_season(_rules(Budget(**wanted)), after=season["id"])
+def new_season(ledger: Ledger, rules: BudgetRules, who: str, why: str) -> None:
+    """A person's word: every stream begins anew with a whole q, under the standing rules but for those given. Raises
+    RequestError without a reason."""
+    if not why.strip():
+        message = "a new season needs its reason, for the record"
+        raise RequestError("budget.no_reason", "--why", message, hint="the bound is each season's own")
+    season = ledger.budget.season(None)
+    opened = Budget(**{**(season["rules"] if season else {}), **rules.given})
+    ledger.budget.new_season(_rules(opened), who.strip() or _me(), why)
 
 
 def pairs_for(test: BudgetTest, ledger: Ledger) -> int:
@@ -59,13 +85,32 @@ def pairs_for(test: BudgetTest, ledger: Ledger) -> int:
     return policy.needs(test.alpha, ledger.budget.history(test.season).rules["base_pairs"])
 
 
-def summary(ledger: Ledger) -> dict[str, Any]:
-    """What `foundry budget` prints: the season, what is spent and left, what the next test gets and needs."""
-    season = ledger.budget.season()
-    number = season["id"] if season else 0
-    now = state(ledger.budget.history(number), number) if season else Budget()
+def summary() -> dict[str, Any]:
+    """What `foundry budget` prints: of `better` the season, what is spent and left, what the next test gets and needs;
+    under `streams` the same of each. Changes nothing."""
+    with reading() as file:
+        if file is None:
+            return {**_summary(Budget()), **_SEASON, "streams": {}, "open_tests": [], "test_split_reads": 0}
+        ledger = Ledger(file)
+        streams: dict[str, dict[str, Any]] = {}
+        for stream in get_args(Stream):
+            if (season := ledger.budget.season(stream)) is not None:
+                opened = {"opened_by": season["opened_by"], "opened": season["created"], "why": season["why"]}
+                streams[stream] = _summary(state(ledger.budget.history(season["id"]))) | opened
+        return {
+            **streams.get("better", {**_summary(Budget()), **_SEASON}),
+            "streams": streams,
+            "open_tests": [test.key for test in ledger.budget.open_tests()],
+            "test_split_reads": ledger.runs.count_reads("test"),
+        }
+
+
+_SEASON = {"opened_by": None, "opened": None, "why": ""}
+
+
+def _summary(now: Budget) -> dict[str, Any]:
     can_pay = policy.affordable(now)
-    alpha = policy.next_alpha(now) if can_pay else policy.next_alpha(policy.new_season(now))
+    alpha = policy.next_alpha(now if can_pay else policy.new_season(now))
     return {
         "season": now.season,
         "control": now.control,
@@ -76,15 +121,21 @@ def summary(ledger: Ledger) -> dict[str, Any]:
         "promotions": now.promotions,
         "next": {"alpha": alpha, "pairs": policy.needs(alpha, now.base_pairs), "opens_a_season": not can_pay},
         "tests_left_without_a_promotion": policy.remaining_tests(now),
-        "open_tests": [test.key for test in ledger.budget.open_tests()],
-        "test_split_reads": len(ledger.runs.split_reads("test")),
     }
 
 
-def _spend(history: History) -> float:
-    return policy.next_alpha(state(history, 1))
+def _spend(history: History) -> float | None:
+    now = state(history)
+    return policy.next_alpha(now) if policy.affordable(now) else None
 
 
 def _rules(budget: Budget) -> dict[str, Any]:
     """What stays the same over a season."""
     return {key: getattr(budget, key) for key in ("control", "q", "base_pairs", "max_pairs")}
+
+
+def _me() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a uid without a name
+        return f"uid {os.getuid()}"

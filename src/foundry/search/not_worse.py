@@ -1,7 +1,7 @@
 """Is a simpler recipe not worse than the champion by a margin? The same evidence on differences that the margin shifts.
 
-Its α comes from the same error budget: a promotion on it is false when the recipe is worse by the margin or more. May
-not: promote.
+Its α comes from a stream of the error budget of its own: a promotion on it is false when the recipe is worse by the
+margin or more. May not: promote.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def not_worse(
     if document is None:
         for arm in arms:
             lab.ledger.recipes.put(arm.recipe)
-        spent = budget.open_test(lab.ledger, identity, rules)
+        spent = budget.open_test(lab.ledger, identity, rules, "not_worse")
         pairs, secret = budget.pairs_for(spent, lab.ledger), lab.ledger.secret()
         plan = record.fix_plan(
             key,

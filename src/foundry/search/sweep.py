@@ -14,6 +14,7 @@ from foundry.core.errors import BrokenCode, FoundryError, RequestError
 from foundry.judge.verdict import Match
 from foundry.mutate import mutate
 from foundry.recipe import Recipe
+from foundry.search import budget
 from foundry.search import match as matching
 from foundry.search import tune as tuning
 from foundry.search.budget import BudgetRules
@@ -56,6 +57,8 @@ def sweep(lab: Lab, path: Path, plan: SweepPlan, seen: Seen) -> dict[str, Any]:
         raise RequestError("sweep.seeds", "--seeds", "at least 1", got=plan.seeds)
     tuning.check(plan.tune)
     matching.check(plan.match)
+    if plan.promote:
+        budget.check(lab.ledger, plan.budget)
     baseline_recipe, seeds = settle(lab.ledger, path), list(range(1, plan.seeds + 1))
     recipes, refused, unchanged = _candidates(baseline_recipe, plan.mutations)  # before any data is prepared
     baseline = lab.arm_of(baseline_recipe)

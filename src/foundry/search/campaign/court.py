@@ -27,7 +27,8 @@ class FieldCourt:
     def __init__(
         self, field: Field, secret: bytes, budget: Budget = FIRST_SEASON, remeasured: int = REMEASURED_PAIRS
     ) -> None:
-        self.field, self.secret, self.budget, self.remeasured = field, secret, budget, remeasured
+        self.field, self.secret, self.remeasured = field, secret, remeasured
+        self.budgets = {"better": budget, "not_worse": budget}
         self.tests = 0
         self._known: dict[tuple[Point, Point, float], Ruling] = {}
 
@@ -46,7 +47,8 @@ class FieldCourt:
         return self._known[key]
 
     def _tried(self, champion: Point, candidate: Point, margin: float, noise: Sequence[Sequence[float]]) -> Ruling:
-        given, self.budget = grant(self.budget)
+        stream = "not_worse" if margin > 0.0 else "better"
+        given, self.budgets[stream] = grant(self.budgets[stream])
         self.tests += 1
         attempt = f"{champion}|{candidate}|{margin}|{self.tests}"
         evidence = Evidence.start(Plan(given.alpha, pooled_sigma0(noise), given.pairs))
@@ -80,7 +82,7 @@ class FieldCourt:
         shifted = [[x + margin for x in each] for each in (differences, again)]
         if failed or not tail_guard(*shifted).passed:
             return Ruling("rejected" if failed else "not_better", fmean(differences), interval, evidence.n, runs, flops)
-        self.budget = promoted(self.budget, given)
+        self.budgets[stream] = promoted(self.budgets[stream], given)
         effect = fmean(again) if again else fmean(differences)
         return Ruling("better", effect, interval, evidence.n, runs, flops)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from foundry.core.errors import WorkError
 from foundry.recipe import Recipe
-from foundry.search import strategies
+from foundry.search import budget, strategies
 from foundry.search.budget import BudgetRules
 from foundry.search.campaign.campaign import Campaign, Step
 from foundry.search.campaign.policy import Limits, Policy
@@ -55,6 +55,7 @@ def campaign(lab: Lab, path: Path, plan: CampaignPlan, seen: Seen, told: Callabl
     strategy = strategies.make(plan.strategy)
     jobs = lab.engine.jobs
     policy = Policy(min_effect=plan.min_effect, batch=max(Policy.batch, 2 * jobs))
+    budget.check(lab.ledger, plan.budget)
     fence = lab.ledger.campaigns.begin()
     try:
         champion = settle(lab.ledger, path)
