@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.verdicts import campaign
+from benchmarks.verdicts import campaign, repeats
 from foundry.core.errors import RequestError
 from foundry.judge.budget import (
     LARGEST_ALPHA,
@@ -149,3 +149,14 @@ def test_without_a_correction_for_the_number_of_tests_false_promotions_pile_up()
     budget = Budget("per-comparison", q=0.01)
     loose = campaign.run("foundry, unguarded", "normal", "no-ops", 300, 80, 1, budget).summary()
     assert loose["sup_fdp"] > 0.3
+
+
+@pytest.mark.parametrize("times", [10, 30])
+def test_promoting_one_real_gain_again_and_again_earns_nothing_for_no_ops(times: int) -> None:
+    mean, error = repeats.estimate("distinct, standing", times, 500)
+    assert mean - 2 * error <= 0.10
+
+
+def test_counting_every_passed_test_would_have_let_false_promotions_past_q() -> None:
+    mean, error = repeats.estimate("passed tests", 30, 500)
+    assert mean - 2 * error > 0.10

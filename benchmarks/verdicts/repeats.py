@@ -1,0 +1,50 @@
+"""What a caller gains by having one real improvement promoted, reverted and promoted again before proposing no-ops.
+
+`python -m benchmarks.verdicts.repeats` prints E[sup FDP] over distinct promotions, by how discoveries are counted:
+every test that passed, as Foundry once did, or each (from, to) that stands, once. Every no-op promotes with chance α_j
+exactly, the most that a certification allows. May not: touch a ledger (tests/runs/test_ledger_verdicts.py has that).
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from statistics import fmean, stdev
+from typing import Literal
+
+from foundry.judge.budget import Budget, affordable, grant
+
+Counting = Literal["passed tests", "distinct, standing"]
+NO_OPS = 100
+
+
+def sup_fdp(counting: Counting, repeats: int, rng: random.Random, q: float = 0.1, no_ops: int = NO_OPS) -> float:
+    """The worst share of false ones among the distinct promotions of one season, over time."""
+    budget, false, worst = Budget(q=q), 0, 0.0
+    for repeat in range(repeats):  # the one real gain: certified each time, and taken back each time but the last
+        _, budget = grant(budget)
+        budget = replace(budget, promotions=repeat + 1 if counting == "passed tests" else 1)
+    real = min(repeats, 1)
+    for _ in range(no_ops):
+        if not affordable(budget):
+            break
+        given, budget = grant(budget)
+        if rng.random() < given.alpha:
+            false += 1
+            budget = replace(budget, promotions=budget.promotions + 1)
+        worst = max(worst, false / max(false + real, 1))
+    return worst
+
+
+def estimate(counting: Counting, repeats: int, campaigns: int, seed: int = 0) -> tuple[float, float]:
+    """E[sup FDP] and its standard error."""
+    rng = random.Random(f"{counting}|{repeats}|{seed}")
+    found = [sup_fdp(counting, repeats, rng) for _ in range(campaigns)]
+    return fmean(found), stdev(found) / campaigns**0.5
+
+
+if __name__ == "__main__":
+    for repeats in (0, 10, 30, 100):
+        for counting in ("passed tests", "distinct, standing"):
+            mean, error = estimate(counting, repeats, 4000)
+            print(f"{repeats:4d} repeats, {counting:<18}: E[sup FDP] = {mean:.3f} ± {1.96 * error:.3f}")
