@@ -14,7 +14,7 @@ from foundry.search import sweep as sweeping
 from foundry.search import tune as tuning
 from foundry.search.budget import BudgetRules
 from foundry.search.compare import compare
-from foundry.search.crown import RECORDED
+from foundry.search.promote import RECORDED
 from foundry.search.sweep import SweepPlan, sweep
 from foundry.search.trial import Question, Rules
 from foundry.search.tune import GRID, at_factor, tune_lr

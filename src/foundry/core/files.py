@@ -15,6 +15,27 @@ from typing import Any
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Replace `path` with `content`, durable on return. Raises OSError and leaves the old file on failure."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    with _staged(path, content) as name:
+        os.replace(name, path)
+    sync_directory(path.parent)
+
+
+def replace_if(path: Path, expected: bytes | str, content: bytes | str) -> bool:
+    """Replace `path` with `content`, durable on return, if it holds `expected`; whether it did. Raises OSError.
+
+    What another program writes between the look and the rename after it, some microseconds, is lost: no file system
+    offers less."""
+    with _staged(path, content) as name:
+        if path.read_bytes() != (expected.encode() if isinstance(expected, str) else expected):
+            return False
+        os.replace(name, path)
+    sync_directory(path.parent)
+    return True
+
+
+@contextlib.contextmanager
+def _staged(path: Path, content: bytes | str) -> Iterator[Path]:
+    """A file beside `path` with its permissions and the new content, on the disk already; gone if it isn't used."""
     data = content.encode() if isinstance(content, str) else content
     name = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     mode = path.stat().st_mode & 0o777 if path.exists() else None
@@ -25,12 +46,10 @@ def write_atomic(path: Path, content: bytes | str) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
+        yield name
+    finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
-        raise
-    sync_directory(path.parent)
 
 
 def write_json(path: Path, value: Any) -> None:

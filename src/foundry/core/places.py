@@ -16,6 +16,22 @@ def runs() -> Path:
     return Path(os.environ.get("FOUNDRY_RUNS", "runs"))
 
 
+def track(baseline: Path) -> str:
+    """The name under which the ledger keeps a baseline file's line of champions: the file's own, links followed, from
+    the folder that `runs()` stands in where it is below that. A project that is moved with its runs keeps its line."""
+    return _below(runs().absolute().parent.resolve(), baseline)
+
+
+def former_track(baseline: Path) -> str:
+    """Its name when names were taken from the working directory, wherever the runs were."""
+    return _below(Path.cwd(), baseline)
+
+
+def _below(root: Path, file: Path) -> str:
+    path = file.resolve()
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
 def workspace() -> Path:
     """Code from agents, under the same relative paths as in the package."""
     return Path(os.environ.get("FOUNDRY_WORKSPACE", "workspace"))

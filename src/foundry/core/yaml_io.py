@@ -27,7 +27,7 @@ def read_text(path: Path) -> str:
             raise RequestError("yaml.no_file", str(path), "no such file", hint=_neighbours(path))
         if path.stat().st_size > MAX_BYTES:
             raise RequestError("yaml.too_large", str(path), f"{path.stat().st_size} bytes; at most {MAX_BYTES}")
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode()  # line ends as they are: what is written back keeps them
     except UnicodeDecodeError as error:
         raise RequestError("yaml.not_utf8", str(path), f"not UTF-8 at byte {error.start}") from None
     except OSError as error:
@@ -62,16 +62,16 @@ def updated(text: str, values: dict[str, Any], header: str = "") -> str:
     several lines that change) is written anew, without its comments. Raises RequestError when `text` isn't a recipe.
     """
     if text.strip():
-        text = text if text.endswith("\n") else text + "\n"
+        text = text if text.endswith("\n") else text + _newline(text)
         edited = _spliced(text, _changes(text, read(text), values))
         if _is(edited, values):
             return header + edited
-    return header + _block(values)
+    return header + _block(values).replace("\n", _newline(text))
 
 
 def save(path: Path, values: dict[str, Any], like: str = "", header: str = "") -> None:
-    """Write `values` atomically, with the comments of the YAML text `like`."""
-    write_atomic(path, updated(like, values, header))
+    """Write `values` atomically, with the comments of the YAML text `like`. Of a link, into the file that it names."""
+    write_atomic(path.resolve(), updated(like, values, header))
 
 
 Change = tuple[int, int, str]  # the characters [start, end) of the text become another text
@@ -85,7 +85,7 @@ def _changes(text: str, node: Node, values: dict[str, Any]) -> list[Change]:
     changes: list[Change] = []
     indent, new_at = "", 0
     for key, (at, child) in node.items.items():
-        line_start = text.rfind("\n", 0, at.start) + 1
+        line_start = text.rfind("\n", 0, at.start) + 1 or len(text) - len(text.lstrip("\ufeff"))
         line_end = text.index("\n", child.end) + 1
         indent, new_at = text[line_start : at.start], new_at or line_start
         if key not in values:
@@ -101,7 +101,12 @@ def _changes(text: str, node: Node, values: dict[str, Any]) -> list[Change]:
         else:
             changes.append((text.find(":", at.end) + 1, child.end, f" {_inline(values[key])}"))
     added = {key: value for key, value in values.items() if key not in node.items}
-    return [*changes, (new_at, new_at, _block(added, indent))]
+    return [*changes, (new_at, new_at, _block(added, indent).replace("\n", _newline(text)))]
+
+
+def _newline(text: str) -> str:
+    """How the lines of a text end, most of them."""
+    return "\r\n" if 2 * text.count("\r\n") > text.count("\n") else "\n"
 
 
 def _spliced(text: str, changes: list[Change]) -> str:

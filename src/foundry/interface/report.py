@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import Any
@@ -71,6 +72,8 @@ def sweep(document: Document) -> None:
             console.print(f"  {candidate['mutation']}: {candidate['detail']}", markup=False)
     for name in document["unchanged"]:
         console.print(f"  {name}: is the baseline already", markup=False)
+    for line in document["settled"]:
+        console.print(f"Before this: {line}.", markup=False)
     console.print()
     if document["against_tuned"]:
         console.print(document["against_tuned"]["says"], markup=False)
@@ -79,13 +82,20 @@ def sweep(document: Document) -> None:
         console.print(document["verdict"]["says"], markup=False)
     if document["promoted"]:
         console.print(f"Promoted: {document['promoted']} is the new {baseline['file']}.", markup=False)
-        sealed = " → ".join(number(score) for score in document["record"]["test_bpb"])
-        console.print(f"On the sealed test split: {sealed} bits per byte.", markup=False)
+        record = document["record"]
+        sealed = " → ".join(number(score) for score in record["test_bpb"] or ())
+        told = f"{sealed} bits per byte" if sealed else f"no score, {record['test_why']}"
+        console.print(f"On the sealed test split: {told}.", markup=False)
     else:
         console.print(f"Nothing promoted: {document['why']}.", markup=False)
     if document["verdict"]:
         console.print(f"Report: {document['verdict']['report']}", markup=False)
-    console.print("Next: foundry log · foundry lineage · foundry diff A B", markup=False)
+    console.print(f"Next: foundry log · {lineage_of(baseline['file'])} · foundry diff A B", markup=False)
+
+
+def lineage_of(file: str) -> str:
+    """The command that shows how this baseline came to be."""
+    return "foundry lineage" + ("" if file == "experiments/baseline.yaml" else f" {shlex.quote(file)}")
 
 
 def comparison(document: Document) -> None:
@@ -162,6 +172,8 @@ def mutation(document: Document) -> None:
 
 
 def reverted(document: Document) -> None:
+    for line in document["settled"]:
+        console.print(f"Before this: {line}.", markup=False)
     console.print(f"{document['file']} is {document['to'][:12]} again (it was {document['from'][:12]}).", markup=False)
 
 

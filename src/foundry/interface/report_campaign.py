@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from foundry.interface.report import Document, console, number, signed, table
+from foundry.interface.report import Document, console, lineage_of, number, signed, table
 
 
 def lines(say: Callable[[str], None]) -> Callable[[Document, Any], None]:
@@ -67,7 +67,8 @@ def campaign(document: Document) -> None:
     console.print(f"Who is asked next: {shares}.", markup=False)
     if document["ended"] == "exhausted":
         console.print("Everything in this space was tried on this champion: widen it, or propose.", markup=False)
-    console.print("Next: foundry history · foundry lineage · the same command goes on", markup=False)
+    lineage = lineage_of(document["file"])
+    console.print(f"Next: foundry history · {lineage} · the same command goes on", markup=False)
 
 
 def proposed(document: Document) -> None:

@@ -91,7 +91,7 @@ def write(baseline: Path, mutation: Mutation | str, experiments: Path, *, force:
     body = yaml_io.updated(_body(yaml_io.read_text(baseline)), result.to_dict())
     changes = [str(edit) for edit in edits] or ["no change"]
     header = [f"{mutation} of {baseline.name}, recipe {recipe.fingerprint}", *changes, f"{_SEAL} {_digest(body)}"]
-    write_atomic(path, "".join(f"# {' '.join(line.split())}\n" for line in header) + "\n" + body)
+    write_atomic(path.resolve(), "".join(f"# {' '.join(line.split())}\n" for line in header) + "\n" + body)
     return Written(path, baseline, mutation, result, edits)
 
 
@@ -101,13 +101,14 @@ _HEADER = re.compile(rf"(?:#.*\n)*?# {re.escape(_SEAL)} (\w+)\n\n")
 
 def _is_as_written(path: Path) -> bool:
     """Whether the file's text is still the one whose digest its header gives."""
-    text = yaml_io.read_text(path)
+    text = yaml_io.read_text(path).replace("\r\n", "\n")
     header = _HEADER.match(text)
     return header is not None and _digest(_body(text)) == header[1]
 
 
 def _body(text: str) -> str:
-    """A file's text without the header of an earlier mutation."""
+    """A file's text without the header of an earlier mutation, its lines ended in the plain way."""
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     header = _HEADER.match(text)
     return text[header.end() :] if header else text
 

@@ -89,10 +89,11 @@ class Recipe(Section):
         return validate(cls, value, at)
 
     @classmethod
-    def load(cls, path: Path | str) -> Self:
-        """A recipe from a YAML file. Raises RequestError that names the file and the path in it."""
+    def load(cls, path: Path | str, text: str | None = None) -> Self:
+        """A recipe from a YAML file, of which `text` was read already. Raises RequestError that names the file and the
+        path in it."""
         path = Path(path)
-        values = yaml_io.load(path)
+        values = yaml_io.load(path) if text is None else yaml_io.parse(text, str(path))
         values.setdefault("name", path.stem)
         try:
             return cls.from_dict(values)

@@ -142,6 +142,12 @@ class Promotions:
                 _take_back(write, track, to)
             return _insert(write, _entry(track, kind, last, to, mutation, verdict, old_text, new_text, effect))
 
+    def rename(self, track: str, name: str) -> None:
+        """Keep a track under another name from now on, its campaigns' events with it."""
+        with self._file.writing() as write:
+            for table in ("promotions", "events"):
+                write.execute(f"UPDATE {table} SET track=? WHERE track=?", (name, track))
+
     def mark_written(self, promotion: str) -> None:
         """The baseline file holds the entry's new text by now; a later return to the old text is a person's edit."""
         with self._file.writing() as write:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from foundry.core import places
 from foundry.core.errors import RequestError
 from foundry.runs.ledger import ledger_path
 from foundry.runs.ledger_file import LedgerFile
@@ -26,6 +27,10 @@ _KEYS: dict[Kind, tuple[str, str]] = {
     "verdict": ("verdicts", "id"),
     "promotion": ("promotions", "id"),
 }
+# Without the texts, which would be megabytes of a long line.
+_LINEAGE = """
+    SELECT id, track, kind, from_fp, to_fp, mutation, verdict, effect, created, written, reverted
+    FROM promotions WHERE track = ? ORDER BY seq"""
 _LAST_SCORE = "(SELECT bpb FROM scores WHERE run = runs.id AND split = '{split}' ORDER BY seq DESC LIMIT 1)"
 _RUN = f"""
     SELECT runs.*, recipes.name, {_LAST_SCORE.format(split="validation")} AS val_bpb,
@@ -71,10 +76,12 @@ def promotions(*, limit: int = 20, path: Path | None = None) -> list[dict[str, A
     return [_promotion(row) for row in rows]
 
 
-def lineage(track: str = "experiments/baseline.yaml", path: Path | None = None) -> list[dict[str, Any]]:
-    """How the champion of a baseline file came to be, oldest first."""
+def lineage(baseline: str = "experiments/baseline.yaml", path: Path | None = None) -> list[dict[str, Any]]:
+    """How the champion of a baseline file, by whatever path, came to be, oldest first."""
+    names = dict.fromkeys((places.track(Path(baseline)), places.former_track(Path(baseline))))
     with reading(path) as file:
-        rows = file.rows("SELECT * FROM promotions WHERE track = ? ORDER BY seq", track) if file is not None else []
+        lines = (file.rows(_LINEAGE, name) for name in names) if file is not None else ()
+        rows = next(filter(None, lines), [])
     return [_promotion(row) for row in rows]
 
 

@@ -1,44 +1,83 @@
-"""Promotion: compare-and-swap in the ledger, then the baseline file; and the way back. May not: judge.
+"""From a verdict to a champion: the sealed test score for the record, compare-and-swap in the ledger, then the file;
+and the way back. May not: judge.
 
 The ledger is the record and the file is derived from it: a promotion that was cut off between the two is finished by
-`settle`, which every verb that changes a baseline calls first.
+`settle`, which every verb that changes a baseline calls first. What a person writes into the file wins: a promotion is
+written over the champion's own text only, and any other recipe is adopted, on the record.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from foundry.core import yaml_io
-from foundry.core.errors import RequestError
-from foundry.core.files import write_atomic
+from foundry.core.errors import RequestError, WorkError
+from foundry.core.files import replace_if
+from foundry.core.places import former_track
+from foundry.core.places import track as track_of
 from foundry.recipe import Recipe
 from foundry.runs.ledger import Ledger
+from foundry.search.lab import Lab
+from foundry.search.match import Arm
+
+EDITED = "promote.edited"
+STALE = (EDITED, "ledger.not_champion")
+"""Errors of a promotion over a champion that no longer is one: nothing was changed, the next step begins anew."""
+RECORDED = ("effect_bpb", "interval_bpb", "n", "evidence", "alpha", "seeds", "split", "budget", "remeasured")
+TEST_READS_A_SEASON = 400
+
+Say = Callable[[str], None]
 
 
-def track_of(path: Path) -> str:
-    """The name under which the ledger keeps a baseline file's line of champions."""
-    path = path.resolve()
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+def settle(ledger: Ledger, path: Path, say: Say = lambda line: None) -> Recipe:
+    """The baseline in `path`, the ledger and the file agreeing afterwards; `say` hears what that took.
+
+    A promotion whose text never reached the file is written now; any other recipe than the champion was put there by a
+    person, and is adopted. Raises WorkError when the file can't be written."""
+    return _settled(ledger, path, say)[0]
 
 
-def settle(ledger: Ledger, path: Path) -> Recipe:
-    """The baseline in `path`, the ledger and the file agreeing afterwards.
-
-    A promotion whose text never reached the file is written now; any other content that isn't the champion's was
-    edited by a person, and is adopted.
-    """
+def _settled(ledger: Ledger, path: Path, say: Say) -> tuple[Recipe, str]:
+    """And the text that it was read from."""
     track = track_of(path)
-    last = ledger.promotions.last(track)
+    last, former = ledger.promotions.last(track), ledger.promotions.last(former_track(path))
+    if last is None and former is not None and yaml_io.read_text(path) in (former["old_text"], former["new_text"]):
+        ledger.promotions.rename(former["track"], track)
+        last = ledger.promotions.last(track)
     if last is not None and last["written"] is None:
-        if yaml_io.read_text(path) == last["old_text"]:
-            write_atomic(path, last["new_text"])
+        if _written(path, last):
+            say(
+                f"finished on the way: {last['mutation']} is the baseline in {path}, which its promotion hadn't reached"
+            )
         ledger.promotions.mark_written(last["id"])
-    recipe = Recipe.load(path)
-    if ledger.promotions.champion(track) != recipe.fingerprint:
+    text = yaml_io.read_text(path)
+    recipe = Recipe.load(path, text)
+    if (champion := ledger.promotions.champion(track)) != recipe.fingerprint:
         ledger.recipes.put(recipe)
-        ledger.promotions.adopt(track, recipe.fingerprint, yaml_io.read_text(path))
-    return recipe
+        ledger.promotions.adopt(track, recipe.fingerprint, text)
+        if champion is not None:
+            say(f"{path} was edited: what is in it is the baseline from here on, as the lineage says")
+    return recipe, text
+
+
+def _written(path: Path, entry: dict[str, Any]) -> bool:
+    """Put the entry's text into the file, which has its old one: to a letter, or with other comments, which stay."""
+    text = yaml_io.read_text(path)
+    new = entry["new_text"]
+    if text != entry["old_text"]:
+        if Recipe.load(path, text).fingerprint != entry["from_fp"]:
+            return False  # it is there already, or a person was
+        new = yaml_io.updated(text, yaml_io.parse(new, str(path)))
+    try:
+        return replace_if(path.resolve(), text, new)
+    except OSError as error:
+        message = f"{entry['mutation']} is promoted in the ledger and can't be written here: {error.strerror}"
+        hint = "give yourself permission to write there; the next command finishes it"
+        raise WorkError("promote.unwritten", str(path), message, hint=hint) from None
 
 
 def promote(
@@ -46,30 +85,103 @@ def promote(
 ) -> str:
     """Make `winner` the champion in place of `baseline`; the id of the promotion.
 
-    Raises WorkError when another promotion came first: then neither the ledger nor the file has changed.
-    """
-    old_text = yaml_io.read_text(path)
+    Raises WorkError, one of STALE, when another promotion came first or a person edited the file: then nothing is
+    written over it."""
+    old_text = _text_of(ledger, path, baseline)
     ledger.recipes.put(winner)
-    promotion = ledger.promotions.promote(
+    new_text = yaml_io.updated(old_text, {**winner.to_dict(), "name": baseline.name})
+    return _change(ledger, path, baseline, winner.fingerprint, winner.name, old_text, new_text, verdict_id, record)
+
+
+def _text_of(ledger: Ledger, path: Path, champion: Recipe) -> str:
+    """The file's text, which says what the champion is. When a person made it another it is adopted, and a WorkError
+    raised."""
+    text = yaml_io.read_text(path)
+    expected = champion.fingerprint
+    if ledger.promotions.champion(track_of(path)) == expected != Recipe.load(path, text).fingerprint:
+        settle(ledger, path)
+        raise _edited(path)
+    return text
+
+
+def _change(
+    ledger: Ledger,
+    path: Path,
+    champion: Recipe,
+    to: str,
+    mutation: str,
+    old_text: str,
+    new_text: str,
+    verdict: str | None = None,
+    record: dict[str, Any] | None = None,
+    reverts: str | None = None,
+) -> str:
+    """One entry of the lineage, and its text in the file."""
+    entry = ledger.promotions.promote(
         track_of(path),
-        expected=baseline.fingerprint,
-        to=winner.fingerprint,
-        mutation=winner.name,
-        verdict=verdict_id,
+        expected=champion.fingerprint,
+        to=to,
+        mutation=mutation,
+        verdict=verdict,
         old_text=old_text,
-        new_text=yaml_io.updated(old_text, {**winner.to_dict(), "name": baseline.name}),
-        effect=record,
+        new_text=new_text,
+        effect=record or {},
+        reverts=reverts,
     )
     settle(ledger, path)
-    return promotion
+    last = ledger.promotions.last(track_of(path))
+    if last is not None and last["id"] != entry and last["kind"] == "adopt":
+        raise _edited(path)
+    return entry
+
+
+def _edited(path: Path) -> WorkError:
+    message = "edited meanwhile; the edit stands and is the baseline now, and nothing was written over it"
+    return WorkError(EDITED, str(path), message, hint="the same command goes on from it")
+
+
+def crown(lab: Lab, path: Path, arms: tuple[Arm, Arm], verdict: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Make the second arm's recipe the champion in place of the first's, on a verdict that says `better`; the id of the
+    promotion, and its record. Asked again after it was cut off it finishes what was begun: a verdict promotes once.
+    Raises WorkError as `promote`."""
+    baseline, winner = arms[0].recipe, arms[1].recipe
+    last = lab.ledger.promotions.last(track_of(path))
+    if last is not None and last["verdict"] == verdict["id"] and last["to_fp"] == winner.fingerprint:
+        settle(lab.ledger, path, lab.say)  # it was promoted before this process was stopped
+        return last["id"], json.loads(last["effect"])
+    _text_of(lab.ledger, path, baseline)  # a champion that is none any more costs no sealed reads
+    record = {**{key: verdict[key] for key in RECORDED}, **_sealed(lab, arms, verdict)}
+    return promote(lab.ledger, path, baseline, winner, verdict["id"], record), record
+
+
+def _sealed(lab: Lab, arms: tuple[Arm, Arm], verdict: dict[str, Any]) -> dict[str, Any]:
+    """`test_bpb`, both arms' mean bits per byte on the sealed test split, for a promotion's report; every read is
+    recorded. Once the season's reads are spent it is null, and `test_why` says so: nothing is decided by it.
+
+    The runs are those of the re-measurement, trained already."""
+    season, purpose, means = verdict["budget"]["season"], f"promotion {verdict['id']}", []
+    for arm in arms:
+        specs = [lab.spec(arm, seed) for seed in verdict["remeasured_seeds"]]
+        try:
+            for spec in specs:
+                lab.ledger.runs.read_split("test", spec.id, purpose, season, TEST_READS_A_SEASON)
+        except WorkError as error:
+            if error.code != "ledger.split_spent":
+                raise
+            return {"test_bpb": None, "test_why": error.message}
+        results = lab.engine.gather([(spec, lab.data(arm.recipe)) for spec in specs], "test")
+        scores = [result.bpb for result in results if result.bpb is not None]
+        means.append(fmean(scores) if scores else None)
+    return {"test_bpb": means, "test_why": ""}
 
 
 def revert(ledger: Ledger, path: Path, to: str | None = None) -> dict[str, Any]:
     """Put an earlier champion back: the one before the present, or the one whose fingerprint begins with `to`.
 
-    A promotion of its own on the record. Raises RequestError when there is nothing to go back to.
-    """
-    current, track = settle(ledger, path), track_of(path)
+    A promotion of its own on the record. Raises RequestError when there is nothing to go back to, WorkError as
+    `promote`."""
+    settled: list[str] = []
+    (current, text), track = _settled(ledger, path, settled.append), track_of(path)
     standing = ledger.promotions.standing(track)
     if to is not None:
         earlier = [entry for entry in ledger.promotions.lineage(track) if (entry["from_fp"] or "").startswith(to)]
@@ -77,17 +189,6 @@ def revert(ledger: Ledger, path: Path, to: str | None = None) -> dict[str, Any]:
     if standing is None:
         choices = sorted({entry["from_fp"][:12] for entry in ledger.promotions.lineage(track) if entry["from_fp"]})
         raise RequestError("revert.nothing", str(path), "no earlier baseline to go back to", got=to, choices=choices)
-    previous = standing["from_fp"]
-    promotion = ledger.promotions.promote(
-        track,
-        expected=current.fingerprint,
-        to=previous,
-        mutation=f"revert of {standing['mutation']}",
-        verdict=None,
-        old_text=yaml_io.read_text(path),
-        new_text=standing["old_text"],
-        effect={},
-        reverts=standing["id"],
-    )
-    settle(ledger, path)
-    return {"promotion": promotion, "from": current.fingerprint, "to": previous, "file": str(path)}
+    previous, mutation = standing["from_fp"], f"revert of {standing['mutation']}"
+    entry = _change(ledger, path, current, previous, mutation, text, standing["old_text"], reverts=standing["id"])
+    return {"promotion": entry, "from": current.fingerprint, "to": previous, "file": str(path), "settled": settled}

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from foundry.core.errors import BrokenCode, FoundryError, RequestError
+from foundry.core.errors import BrokenCode, FoundryError, RequestError, WorkError
 from foundry.judge.verdict import Match
 from foundry.mutate import mutate
 from foundry.recipe import Recipe
@@ -20,10 +20,9 @@ from foundry.search import tune as tuning
 from foundry.search.budget import BudgetRules
 from foundry.search.calibrate import FAILED as REHEARSAL_FAILED
 from foundry.search.certify import Seen
-from foundry.search.crown import crown
 from foundry.search.lab import Lab
 from foundry.search.match import Arm
-from foundry.search.promote import settle
+from foundry.search.promote import EDITED, crown, settle
 from foundry.search.screen import Screened, screen
 from foundry.search.trial import Question, Rules, ask
 
@@ -59,7 +58,8 @@ def sweep(lab: Lab, path: Path, plan: SweepPlan, seen: Seen) -> dict[str, Any]:
     matching.check(plan.match)
     if plan.promote:
         budget.check(lab.ledger, plan.budget)
-    baseline_recipe, seeds = settle(lab.ledger, path), list(range(1, plan.seeds + 1))
+    settled: list[str] = []
+    baseline_recipe, seeds = settle(lab.ledger, path, settled.append), list(range(1, plan.seeds + 1))
     recipes, refused, unchanged = _candidates(baseline_recipe, plan.mutations)  # before any data is prepared
     baseline = lab.arm_of(baseline_recipe)
     candidates: list[Entrant] = []
@@ -90,6 +90,7 @@ def sweep(lab: Lab, path: Path, plan: SweepPlan, seen: Seen) -> dict[str, Any]:
         },
         "candidates": [candidate.to_json() for candidate in screened] + refused,
         "unchanged": unchanged,
+        "settled": settled,
         "tuning": grid,
         "against_tuned": None,
         "verdict": None,
@@ -211,6 +212,11 @@ def _certify(
             f": {blocked}" if blocked else ""
         )
         return
-    crowned = crown(lab, path, (baseline, best.arm), verdict)
-    document["promotion"], document["record"] = crowned
+    try:
+        document["promotion"], document["record"] = crown(lab, path, (baseline, best.arm), verdict)
+    except WorkError as error:
+        if error.code != EDITED:
+            raise
+        document["why"] = f"{path} was {error.message}"
+        return
     document["promoted"] = best.arm.name

@@ -14,9 +14,9 @@ from foundry.search.budget import BudgetRules
 from foundry.search.campaign.field import Point, Ruling
 from foundry.search.campaign.real import LabField
 from foundry.search.certify import Seen
-from foundry.search.crown import crown
 from foundry.search.match import Arm, choose
 from foundry.search.not_worse import not_worse
+from foundry.search.promote import crown
 from foundry.search.trial import Question, ask
 
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from scipy.stats import beta
 
+from foundry.core import places
 from foundry.runs.queries import lineage
 from foundry.search.campaign.state import State
 from foundry.search.strategies import Strategy
 from foundry.search.strategies.portfolio import Portfolio
 
 
-def document(track: str, state: State, strategy: Strategy, ended: str) -> dict[str, Any]:
+def document(baseline: Path, state: State, strategy: Strategy, ended: str) -> dict[str, Any]:
     """As `campaign --json` prints it. `this_command` counts from the command's start, the rest from the campaign's."""
     runs, flops, seconds = state.spent
     return {
-        "baseline": track,
+        "baseline": places.track(baseline),
+        "file": str(baseline),
         "champion": state.champion,
         "frontier": state.frontier,
         "ended": ended,
@@ -27,7 +30,7 @@ def document(track: str, state: State, strategy: Strategy, ended: str) -> dict[s
         "rounds": state.rounds,
         "candidates": len(state.tried),
         "certifications": state.certifications,
-        "promotions": _promotions(track),
+        "promotions": _promotions(baseline),
         "provisional": {"moves": [move["word"] for move in state.moves], "claimed_bpb": state.gain},
         "false_kills": false_kills(state),
         "strategies": strategy.shares() if isinstance(strategy, Portfolio) else {strategy.name: 1.0},
@@ -43,10 +46,10 @@ def false_kills(state: State) -> dict[str, Any]:
     return {"audited": n, "wrong": k, "rate": k / n if n else None, "interval": [low, high]}
 
 
-def _promotions(track: str) -> list[dict[str, Any]]:
-    """Standing promotions of the track, oldest first, with the effect measured again."""
+def _promotions(baseline: Path) -> list[dict[str, Any]]:
+    """Standing promotions of the file, oldest first, with the effect measured again."""
     found: list[dict[str, Any]] = []
-    for entry in lineage(track):
+    for entry in lineage(str(baseline)):
         if entry["kind"] == "promote" and not entry["reverted"]:
             again = (entry["effect"] or {}).get("remeasured") or {}
             found.append(

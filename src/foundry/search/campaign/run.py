@@ -23,7 +23,7 @@ from foundry.search.campaign.report import document
 from foundry.search.campaign.state import Event, State
 from foundry.search.certify import Seen
 from foundry.search.lab import Lab
-from foundry.search.promote import settle, track_of
+from foundry.search.promote import STALE, settle, track_of
 
 MOST_BASE_FAILURES = 3
 """Rounds in a row in which the frontier itself fails, before it is given up."""
@@ -58,7 +58,7 @@ def campaign(lab: Lab, path: Path, plan: CampaignPlan, seen: Seen, told: Callabl
     budget.check(lab.ledger, plan.budget)
     fence = lab.ledger.campaigns.begin()
     try:
-        champion = settle(lab.ledger, path)
+        champion = settle(lab.ledger, path, lab.say)
         field, track = LabField(lab, champion, plan.match, words), track_of(path)
         court = LedgerCourt(field, path, plan.budget, plan.min_effect, seen, plan.match)
         journal = _Told(LedgerJournal(field, track, fence), told)
@@ -71,14 +71,14 @@ def campaign(lab: Lab, path: Path, plan: CampaignPlan, seen: Seen, told: Callabl
         while step not in ("over", "exhausted"):
             step = _step(lab, path, field, loop)
         loop.close()
-        return document(track, loop.state, strategy, step)
+        return document(path, loop.state, strategy, step)
     finally:
         lab.ledger.campaigns.end(fence)
 
 
 def _step(lab: Lab, path: Path, field: LabField, loop: Campaign) -> Step:
     """One step, on the champion that stands in the file now."""
-    standing = settle(lab.ledger, path)
+    standing = settle(lab.ledger, path, lab.say)
     _agree(standing, field, loop)
     if loop.state.base_failures >= MOST_BASE_FAILURES:
         if loop.state.frontier == loop.state.champion:
@@ -87,9 +87,10 @@ def _step(lab: Lab, path: Path, field: LabField, loop: Campaign) -> Step:
     try:
         return loop.step()
     except WorkError as error:
-        if error.code != "ledger.not_champion":
+        if error.code not in STALE:
             raise
-        return "certified"  # somebody else promoted meanwhile; the next step begins from there
+        lab.say(str(error))
+        return "certified"  # the next step begins from what stands in the file now
 
 
 def _agree(standing: Recipe, field: LabField, loop: Campaign) -> None:
