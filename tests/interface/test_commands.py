@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,23 @@ def test_json_has_the_promised_keys_and_the_ledger_answers_about_them(home: Path
     assert len(said["text"]) >= 5 and said == document(
         "sample", trained["run"], "To be", "--tokens", "5", "--seed", "1"
     )
+
+
+def test_after_prepare_the_commands_it_prints_train_on_the_text(home: Path) -> None:
+    lines = [json.dumps({"content": f"a line + some more, number {i}\n" * 60}) for i in range(40)]
+    (home / "my texts").mkdir()
+    (home / "my texts" / "a+b:c.jsonl").write_text("\n".join([*lines, "no json"]))
+    asked = ("--reading", "{field: content, on_bad: skip}", "--tokenizer", "bytes")
+    prepared = document("data", "prepare", "file:my texts/a+b:c.jsonl", *asked)
+    assert prepared["passed_over"]["bad"] == 1
+    *first, train = (shlex.split(command)[1:] for command in prepared["next"])
+    for command in first:
+        assert foundry(*command)[0] == 0
+    recipe = Recipe.load(Path(train[-1]))
+    assert recipe.data.source == "file:my texts/a+b:c.jsonl" and recipe.data.reading.field == "content"
+    assert document(*train, *SMALL)["status"] == "done"
+    again = document("data", "prepare", recipe.data.source, *asked, "--baseline", train[-1])["next"]
+    assert [shlex.split(command)[1:] for command in again] == [train]
 
 
 def test_commands_that_only_read_import_no_torch(home: Path) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from foundry.core import yaml_io
 from foundry.core.errors import RequestError
 from foundry.core.paths import get_path
+from foundry.core.section import IDENTITY
 from foundry.recipe import Recipe
 
 
@@ -68,6 +69,10 @@ OTHER = {  # where another valid value is not the double or the opposite
     "model.residual.kind": "depth",
     "model.out_init": "zero",
     "data.source": "file:x.txt",
+    "data.reading.field": "content",
+    "data.reading.join": " ",
+    "data.reading.line_ends": "unix",
+    "data.reading.on_bad": "skip",
     "data.tokenizer.kind": "bytes",
     "train.loss.kind": "focal",
     "train.optimizer.betas": [0.9, 0.98],
@@ -193,3 +198,12 @@ def test_as_many_key_heads_as_heads_is_one_recipe_however_it_is_written(recipe: 
     left_out = Recipe.from_dict(with_value(recipe, "model.attention", {"kind": "gqa", "heads": 4}))
     fewer = Recipe.from_dict(with_value(recipe, "model.attention", {"kind": "gqa", "heads": 4, "kv_heads": 2}))
     assert written.fingerprint == left_out.fingerprint != fewer.fingerprint
+
+
+def test_a_way_of_reading_is_identity_and_the_ordinary_way_adds_nothing(recipe: Recipe) -> None:
+    values = recipe.to_dict()
+    del values["data"]["reading"]
+    assert Recipe.from_dict(values).fingerprint == recipe.fingerprint
+    assert "reading" not in recipe.model_dump(context=IDENTITY)["data"]
+    values["data"]["reading"] = {"field": "content"}
+    assert Recipe.from_dict(values).fingerprint != recipe.fingerprint

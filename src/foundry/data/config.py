@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, SerializeAsAny
+from pydantic import Field, SerializationInfo, SerializeAsAny, SerializerFunctionWrapHandler, model_serializer
 
-from foundry.core.section import Section
+from foundry.core.section import IDENTITY, Section
+from foundry.data.sources import ReadingConfig
 from foundry.data.tokenizer import SLOT, TokenizerConfig
 
 Tokenizer = Annotated[SerializeAsAny[TokenizerConfig], SLOT.field()]
@@ -27,3 +28,12 @@ class DataConfig(Section):
     """`builtin:shakespeare`, `builtin:python`, `file:PATH` (a file, folder or glob) or `hf:NAME`."""
     tokenizer: Tokenizer
     filter: FilterConfig = FilterConfig()
+    reading: ReadingConfig = ReadingConfig()
+
+    @model_serializer(mode="wrap")
+    def _identity(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        """Text that is read as ever is the recipe that it was before there was a choice."""
+        content = handler(self)
+        if info.context == IDENTITY and self.reading == ReadingConfig():
+            del content["reading"]
+        return content

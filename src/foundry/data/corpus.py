@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from foundry.core.errors import FoundryError, RequestError
+from foundry.core.errors import RequestError
 from foundry.core.fingerprint import fingerprint
 from foundry.data.cut import cut
-from foundry.data.sources import Document, Source
+from foundry.data.sources import Document, Reader, ReadingConfig, Source
 from foundry.data.sources.builtin import CORPORA, Builtin
 from foundry.data.sources.file import Files
 from foundry.data.sources.hub import Hub
@@ -24,10 +24,12 @@ PIECE_BYTES = (2 << 10, 64 << 10)
 
 @dataclass(frozen=True)
 class Corpus:
-    """documents: none is empty; stamp: what the source was when it was read; piece_bytes: 0 unless they were cut."""
+    """documents: none is empty; stamp: what the source was when it was read; passed_over: how many were no documents;
+    piece_bytes: 0 unless they were cut."""
 
     documents: tuple[Document, ...]
     stamp: dict[str, Any]
+    passed_over: dict[str, Any]
     piece_bytes: int = 0
 
     @cached_property
@@ -56,18 +58,23 @@ def open_source(name: str) -> Source:
     raise RequestError("data.unknown_source", "data.source", message, got=name, choices=choices, hint=hint)
 
 
-def read(source: Source, report: Callable[[str], None]) -> Corpus:
+def read(source: Source, reading: ReadingConfig, report: Callable[[str], None]) -> Corpus:
     """All of the source's text. Raises RequestError when it can't be read, is empty, or changes meanwhile."""
-    stamp = source.stamp()
-    documents = [document for document in source.documents() if document.text]
+    stamp, reader = source.stamp(), Reader(reading)
+    documents = [document for document in source.documents(reader) if document.text]
     if source.stamp() != stamp:
         raise RequestError("data.changed", "data.source", "a file changed while it was read", hint="try again")
+    passed_over = {"null": reader.nulls, "bad": reader.bad, "first_bad": reader.first_bad}
+    if reader.nulls:
+        report(f"passed over {reader.nulls} nulls")
+    if reader.bad:
+        report(f"passed over {reader.bad} that can't be read; the first: {reader.first_bad}")
     if not documents:
         raise RequestError("data.too_little_text", "data.source", "there is no text in it")
-    total = sum(_size_bytes(document) for document in documents)
+    total = sum(document.size_bytes for document in documents)
     report(f"read {len(documents)} documents, {total / 1e6:.1f} MB")
     if len(documents) >= FEW_DOCUMENTS:
-        return Corpus(tuple(documents), stamp)
+        return Corpus(tuple(documents), stamp, passed_over)
     size = min(max(total // 40, PIECE_BYTES[0]), PIECE_BYTES[1])
     pieces = [
         Document(f"{document.name}#{number}", text)
@@ -75,11 +82,4 @@ def read(source: Source, report: Callable[[str], None]) -> Corpus:
         for number, text in enumerate(cut(document.text, size))
     ]
     report(f"cut them at line ends into {len(pieces)} pieces of about {size / 1024:.0f} KiB, to split by")
-    return Corpus(tuple(pieces), stamp, size)
-
-
-def _size_bytes(document: Document) -> int:
-    try:
-        return document.size_bytes
-    except FoundryError as error:
-        raise error.under(document.name) from None
+    return Corpus(tuple(pieces), stamp, passed_over, size)

@@ -32,7 +32,7 @@ from foundry.data.sources import Document
 from foundry.data.split import JUDGED, split
 from foundry.data.tokenizer import DOCUMENT, SLOT, Tokenizer
 
-FORMAT = 1
+FORMAT = 2
 """Part of every key: raise it when the same configuration comes to mean other files."""
 
 Report = Callable[[str], None]
@@ -49,13 +49,17 @@ def prepare(config: DataConfig, report: Report = _quiet) -> Prepared:
     WorkError when the cache can't be written.
     """
     source = corpus.open_source(config.source)
-    index = places.cache() / "index" / f"{fingerprint([FORMAT, config.source, source.stamp()])}.json"
+    read_as = [FORMAT, config.source, config.reading.model_dump(mode="json"), source.stamp()]
+    index = places.cache() / "index" / f"{fingerprint(read_as)}.json"
     try:
         found = _find(config, index)
         if found is None:
             lock = fingerprint(config.source)
             with locked(places.cache() / "locks" / f"{lock}.lock"):
-                found = _find(config, index) or _Build(config, lock, report).run(corpus.read(source, report), index)
+                found = _find(config, index)
+                if found is None:
+                    text = corpus.read(source, config.reading, report)
+                    found = _Build(config, lock, report).run(text, index)
         return found
     except OSError as error:
         raise WorkError("data.cache", str(error.filename or places.cache()), str(error.strerror or error)) from None
@@ -65,7 +69,7 @@ def summary(prepared: Prepared) -> dict[str, Any]:
     """What a person or an agent wants to know of prepared data: plain JSON types."""
     facts = prepared.manifest
     return {
-        **{key: facts[key] for key in ("source", "filter", "tokenizer", "piece_bytes", "splits")},
+        **{key: facts[key] for key in ("source", "filter", "tokenizer", "passed_over", "piece_bytes", "splits")},
         "vocab_size": prepared.vocab_size,
         "bytes_per_token": round(facts["splits"]["train"]["bytes"] / facts["splits"]["train"]["tokens"], 4),
         "hash": prepared.hash,
@@ -85,7 +89,7 @@ def _find(config: DataConfig, index: Path) -> Prepared | None:
 
 
 def _train_dir(config: DataConfig, corpus_hash: str) -> Path:
-    own = {"source": config.source, "filter": config.filter.model_dump(mode="json")}
+    own = {"source": config.source, **config.model_dump(mode="json", include={"filter", "reading"})}
     return places.cache() / "train" / fingerprint({**_tokenizer_key(config, corpus_hash), **own})
 
 
@@ -121,6 +125,7 @@ class _Build:
             "source": self.config.source,
             "stamp": text.stamp,
             "corpus": text.hash,
+            "passed_over": text.passed_over,
             "piece_bytes": text.piece_bytes,
             "tokenizer": self.config.tokenizer.model_dump(mode="json"),
             "tokenizer_hash": tokenizer_hash,

@@ -219,15 +219,21 @@ def revert(
 
 @data_app.command("prepare")
 def data_prepare(
-    source: Annotated[str, typer.Argument(help="builtin:shakespeare, builtin:python, file:PATH.")],
+    source: Annotated[str, typer.Argument(help="builtin:shakespeare, builtin:python, file:PATH or hf:NAME.")],
     tokenizer: Annotated[
         str, typer.Option(help="char, bytes or bpe; a mapping for its fields: {kind: bpe, …}.")
     ] = "char",
+    reading: Annotated[
+        str,
+        typer.Option(help="How documents are read: {field: text, join: …, line_ends: keep|unix, on_bad: fail|skip}."),
+    ] = "{}",
+    baseline: Annotated[Path, typer.Option(help="The recipe that is to train on it.")] = BASELINE,
     as_json: Json = False,
 ) -> None:
-    """Tokenize and pack a corpus, once.
+    """Tokenize and pack a corpus, once; says which commands train on it.
 
-    Example: foundry data prepare file:texts/*.jsonl --tokenizer "{kind: bpe, vocab_size: 4096}"
+    Examples: foundry data prepare file:texts/*.jsonl --tokenizer "{kind: bpe, vocab_size: 4096}" ·
+    foundry data prepare file:rows.parquet --reading "{field: content, on_bad: skip}"
     """
     from foundry.core import yaml_io
     from foundry.core.section import validate
@@ -235,8 +241,11 @@ def data_prepare(
     from foundry.data.prepare import prepare, summary
     from foundry.interface import report
     from foundry.interface.progress import Display
+    from foundry.mutate.on_data import commands_to_train
 
-    values = yaml_io.parse(f"tokenizer: {tokenizer}", "--tokenizer")
+    asked = {"tokenizer": tokenizer, "reading": reading}
+    values = {name: yaml_io.parse_value(text, f"--{name}") for name, text in asked.items()}
+    config = validate(DataConfig, {"source": source, **values}, "data")
     with Display(quiet=as_json) as display:
-        document = summary(prepare(validate(DataConfig, {"source": source, **values}, "data"), display.say))
+        document = {**summary(prepare(config, display.say)), "next": commands_to_train(baseline, config)}
     emit(document) if as_json else report.data(document)

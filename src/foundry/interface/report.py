@@ -184,6 +184,11 @@ def data(document: Document) -> None:
     ]
     table(f"{document['source']}, {document['vocab_size']} tokens", ("split", "documents", "bytes", "tokens"), rows)
     console.print(f"Prepared in {document['train_dir']}; the judge's splits apart from it.", markup=False)
+    passed = document["passed_over"]
+    if passed["null"] or passed["bad"]:
+        first = f"; the first: {passed['first_bad']}" if passed["bad"] else ""
+        console.print(f"Passed over {passed['null']} nulls and {passed['bad']} that can't be read{first}", markup=False)
+    console.print(f"Next: {'; '.join(document['next'])}", markup=False)
 
 
 def kinds(slots: dict[str, dict[str, str]]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, final
 
 from foundry.core.errors import RequestError
-from foundry.data.sources import Document, Source
+from foundry.data.sources import Document, Reader, Source
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Builtin(Source):
     def stamp(self) -> dict[str, Any]:
         return {name: self._distribution(name).version for name in self.corpus.folders}
 
-    def documents(self) -> Iterator[Document]:
+    def documents(self, reader: Reader) -> Iterator[Document]:
         for name, folder in self.corpus.folders.items():
             root = Path(str(self._distribution(name).locate_file(folder)))
             paths = sorted(root.rglob(self.corpus.pattern), key=lambda path: path.relative_to(root).as_posix())

@@ -1,4 +1,4 @@
-"""`hf:NAME` or `hf:NAME@REVISION`: the train split of a Hugging Face data set, one document a row of column `text`.
+"""`hf:NAME` or `hf:NAME@REVISION`: the train split of a Hugging Face data set, one document a row.
 
 A name without a revision is what it was when it was first prepared, until the cache is emptied: asking the hub each
 time would make a prepared corpus need the network. May not: run a data set's own code.
@@ -12,9 +12,7 @@ from collections.abc import Iterator
 from typing import Any, final
 
 from foundry.core.errors import RequestError
-from foundry.data.sources import Document, Source
-
-FIELD = "text"
+from foundry.data.sources import Document, Reader, Source
 
 
 @final
@@ -25,7 +23,7 @@ class Hub(Source):
     def stamp(self) -> dict[str, Any]:
         return {"name": self.name, "revision": self.revision}
 
-    def documents(self) -> Iterator[Document]:
+    def documents(self, reader: Reader) -> Iterator[Document]:
         try:
             datasets = importlib.import_module("datasets")
         except ImportError:
@@ -36,9 +34,9 @@ class Hub(Source):
         except Exception as error:  # the library raises its own, httpx's and fsspec's kinds
             message = f"{type(error).__name__}: {error}"
             raise RequestError("data.unreadable", "data.source", f"hf:{self.name}: {message}") from None
-        if FIELD not in rows.column_names:
-            raise RequestError(
-                "data.no_text", "data.source", f"no column '{FIELD}'", got=FIELD, choices=rows.column_names
-            )
+        field, columns = reader.reading.field, rows.column_names
+        if field not in columns:
+            raise RequestError("data.no_text", "data.source", f"no column '{field}'", got=field, choices=columns)
         for number, row in enumerate(rows):
-            yield Document(f"{self.name}:{number}", row[FIELD] or "")
+            name = f"{self.name}:{number}"
+            yield from reader.document(name, f"hf:{name}", row[field])
