@@ -5,20 +5,24 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from foundry.core.errors import RequestError
 from foundry.judge.evidence import Plan
-from foundry.judge.verdict import Arm, Score, Verdict, judge, remeasure, tail_guard
+from foundry.judge.verdict import Arm, Cost, Score, Verdict, judge, remeasure, tail_guard
 
 PLAN = Plan(0.05, sigma0_bpb=0.01, max_pairs=12, relevant_bpb=0.01)
 SEEDS = [1000 + i for i in range(12)]
 FRESH = [2000 + i for i in range(8)]
 
 
-def arm(name: str, scores: list[float | str], seeds: list[int] = SEEDS, **more: Any) -> Arm:
+def arm(name: str, scores: Sequence[float | str], seeds: list[int] = SEEDS, **more: Any) -> Arm:
     """Runs in the order of `seeds`; a string is the reason of a failure."""
     runs = [
         Score(f"{name}{seed}", seed, score) if isinstance(score, str) else Score(f"{name}{seed}", seed, "done", score)
@@ -92,10 +96,78 @@ def test_runs_on_other_seeds_take_no_part() -> None:
 
 
 @pytest.mark.parametrize("reason", ["nan", "oom", "timeout", "crash", "leak", "invalid"])
-def test_a_candidate_that_fails_on_any_seed_is_rejected_whatever_else_it_wins(reason: str) -> None:
-    verdict = settled(arm("base", baseline()), arm("gqa", [*better()[:11], reason]))
-    assert verdict.word == "rejected"
+def test_a_candidate_that_fails_in_a_counted_pair_is_rejected_whatever_else_it_wins(reason: str) -> None:
+    verdict = settled(arm("base", baseline()), arm("gqa", [*better()[:3], reason, *better()[4:]]))
+    assert verdict.word == "rejected" and verdict.n == 4
     assert reason in verdict.reasons[0]
+
+
+def test_what_fails_after_the_deciding_pair_is_no_part_of_the_verdict() -> None:
+    plan = Plan(0.01, sigma0_bpb=0.01, max_pairs=12, relevant_bpb=0.01)
+    seven = settled(arm("base", baseline()[:7]), arm("gqa", better()[:7]), plan)
+    assert seven.word == "better" and seven.n == 7
+    for more in (["nan"], ["nan", "crash", 0.1, 9.0, "oom"]):
+        assert settled(arm("base", baseline()), arm("gqa", [*better()[:7], *more]), plan) == seven
+
+
+outcomes = st.floats(1.0, 3.2).map(lambda bpb: "nan" if bpb > 3.0 else bpb)
+
+
+@given(
+    st.lists(st.tuples(outcomes, outcomes), min_size=12, max_size=12),
+    st.sampled_from([0.0, 1.0, 2.0]),
+    st.sampled_from([-0.05, 0.0, 0.02]),
+    st.randoms(use_true_random=False),
+)
+@settings(max_examples=200, deadline=None)
+def test_a_verdict_is_a_function_of_the_plan_and_the_counted_runs_alone(
+    pairs: list[tuple[float | str, float | str]], gain: float, margin: float, chance: random.Random
+) -> None:
+    """Runs arrive in any order, with any that nobody asked for among them: the first verdict that can be given is the
+    verdict, and all that came before it and comes after it changes nothing."""
+    plan = Plan(0.05, sigma0_bpb=0.3, max_pairs=12, min_effect_bpb=margin, relevant_bpb=0.1)
+    cost = Cost(1, 2.0, 3.0)
+    theirs = [own if isinstance(own, str) else own + 2.0 - gain for _, own in pairs]
+    ours = [own if isinstance(own, str) else own + 2.0 for own, _ in pairs]
+    runs = [(side, replace(run, cost=cost)) for side in (0, 1) for run in arm("x", (ours, theirs)[side]).scores]
+    others = [(side, replace(run, cost=cost)) for side in (0, 1) for run in arm("x", ["nan", 0.1], FRESH).scores]
+    whole = judge(*arrived(runs), plan, SEEDS)
+    assert whole is not None and len(whole.arms[0].scores) == len(whole.arms[1].scores) == whole.n
+    assert whole.arms[0].cost == Cost(whole.n, 2.0 * whole.n, 3.0 * whole.n)
+    order = [*runs, *others]
+    chance.shuffle(order)
+    found = [judge(*arrived(order[:count]), plan, SEEDS) for count in range(len(order) + 1)]
+    first = next(i for i, verdict in enumerate(found) if verdict is not None)
+    assert all(verdict == whole for verdict in found[first:])
+    assert json.dumps(whole.to_json(), allow_nan=False)
+
+
+def arrived(runs: list[tuple[int, Score]]) -> tuple[Arm, Arm]:
+    first, second = (Arm(str(side), str(side), tuple(run for own, run in runs if own == side)) for side in (0, 1))
+    return first, second
+
+
+def test_not_worse_is_the_same_test_from_a_margin_below_and_has_its_guards() -> None:
+    plan = replace(PLAN, min_effect_bpb=-0.05)
+    level = [float(score) + 0.002 for score in baseline()]
+    verdict = settled(arm("base", baseline()), arm("simpler", level), plan)
+    assert verdict.word == "better" and verdict.effect_bpb == pytest.approx(-0.002)
+    assert "simpler is not worse than base by 0.05 bpb or more: -0.002 bpb" in verdict.to_json()["says"]
+    shifted = [float(score) - 0.05 for score in level]
+    assert verdict.evidence == settled(arm("base", baseline()), arm("better", shifted)).evidence
+    spy = settled(arm("base", baseline()), arm("spy", [0.5 * float(score) for score in baseline()]), plan)
+    assert spy.word == "not_better" and "quarantine" in spy.reasons[-1]
+    worse = [float(score) + 0.051 for score in baseline(8)]
+    again = remeasure(verdict, arm("base", baseline(8), FRESH), arm("simpler", worse, FRESH), FRESH)
+    assert again.word == "not_better" and "counted from -0.05" in again.reasons[-1]
+
+
+def test_a_gain_that_is_below_the_smallest_wanted_when_measured_again_is_blocked() -> None:
+    plan = replace(PLAN, min_effect_bpb=0.01)
+    verdict = settled(arm("base", baseline()), arm("gqa", better()), plan)
+    small = [float(score) - 0.009 for score in baseline(8)]
+    again = remeasure(verdict, arm("base", baseline(8), FRESH), arm("gqa", small, FRESH), FRESH)
+    assert (verdict.word, again.word) == ("better", "not_better")
 
 
 def test_a_candidate_that_fails_where_the_baseline_fails_too_is_rejected_and_both_are_told() -> None:

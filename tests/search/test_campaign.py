@@ -28,16 +28,13 @@ class Lowest:
     def __init__(self, field: Simulated) -> None:
         self.field = field
 
-    def certify(self, champion: Point, candidate: Point, name: str, noise: Sequence[Sequence[float]]) -> Ruling:
+    def certify(
+        self, champion: Point, candidate: Point, name: str, noise: Sequence[Sequence[float]], margin_bpb: float = 0.0
+    ) -> Ruling:
         base, own = self.field.gather([Wanted(champion, 2**62), Wanted(candidate, 2**62)])
         assert base.bpb is not None and own.bpb is not None
         gain = base.bpb - own.bpb
         return Ruling("better" if gain > 0 else "not_better", gain, None, 1, 2, 2.0)
-
-    def certify_not_worse(
-        self, champion: Point, candidate: Point, name: str, margin_bpb: float, noise: Sequence[Sequence[float]]
-    ) -> Ruling:
-        return self.certify(champion, candidate, name, noise)
 
 
 class Written:
@@ -170,7 +167,9 @@ class Deaf(Lowest):
         super().__init__(field)
         self.asked: list[tuple[Point, Point]] = []
 
-    def certify(self, champion: Point, candidate: Point, name: str, noise: Sequence[Sequence[float]]) -> Ruling:
+    def certify(
+        self, champion: Point, candidate: Point, name: str, noise: Sequence[Sequence[float]], margin_bpb: float = 0.0
+    ) -> Ruling:
         self.asked.append((champion, candidate))
         return Ruling("not_better", -0.01, (-0.02, 0.0), 5, 10, 10.0)
 

@@ -14,8 +14,8 @@ from foundry.search.budget import BudgetRules
 from foundry.search.campaign.real import LabField
 from foundry.search.campaign.real_court import LedgerCourt
 from foundry.search.lab import Settings
-from foundry.search.not_worse import not_worse
 from foundry.search.promote import settle
+from foundry.search.trial import Question, ask
 from soak.lab import BASELINE, FakeLab, make_home
 
 NO_OP = "weight_decay:0.03"
@@ -35,7 +35,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLab]:
 def asked(lab: FakeLab, mutation: str, margin: float) -> dict[str, Any]:
     baseline = Recipe.load(BASELINE)
     arms = lab.arm_of(baseline), lab.arm_of(mutate(baseline, mutation)[0])
-    return not_worse(lab, arms, margin, BudgetRules(), [])
+    return ask(lab, Question(*arms, "tokens", "certification", -margin), False, lambda *pair: None)
 
 
 def test_a_no_op_is_not_worse_by_a_margin_above_the_noise_and_not_shown_to_be_by_one_below_it(lab: FakeLab) -> None:
@@ -43,6 +43,8 @@ def test_a_no_op_is_not_worse_by_a_margin_above_the_noise_and_not_shown_to_be_by
     assert wide["verdict"] == "better" and abs(wide["effect_bpb"]) < 0.02
     assert wide["interval_bpb"][0] < 0.0 < wide["interval_bpb"][1]
     assert narrow["verdict"] in ("not_better", "underpowered")
+    assert "is not worse than baseline by 0.05 bpb or more" in wide["says"]
+    assert [guard["name"] for guard in wide["guards"]] == ["divergence", "tail", "plausible", "tail", "plausible"]
     season = lab.ledger.budget.season("not_worse")
     assert season is not None and lab.ledger.budget.season() is None, "a stream of its own"
     assert lab.ledger.budget.history(season["id"]).tests == 2 and lab.ledger.budget.open_tests() == []
@@ -62,7 +64,7 @@ def test_a_simpler_champion_is_promoted_once_with_its_verdict(lab: FakeLab) -> N
     champion = field.champion
     simpler = field.apply(champion, NO_OP)
     for _ in range(2):  # the second time as after a kill
-        ruling = court.certify_not_worse(champion, simpler, "without it", 0.05, [])
+        ruling = court.certify(champion, simpler, "without it", [], 0.05)
         assert ruling.better and ruling.promotion
     assert Recipe.load(BASELINE).fingerprint == simpler == field.champion
     kinds = [entry["kind"] for entry in lab.ledger.promotions.lineage(str(BASELINE))]

@@ -36,9 +36,10 @@ class Plan:
     """What is fixed before the first pair is trained.
 
     alpha: the chance of a false promotion this test may take; sigma0_bpb: the scale of a paired difference, from data
-    that came before; max_pairs: N; min_pairs: no promotion on fewer; min_effect_bpb: δ_min, what a gain must exceed;
-    relevant_bpb: the smallest effect that anyone would want, for telling `not_better` from `underpowered` (None: the
-    smallest effect that this plan sees with 80 % power). Raises RequestError.
+    that came before; max_pairs: N; min_pairs: no promotion on fewer; min_effect_bpb: δ_min, what a gain must exceed
+    (below zero: the test of "not worse by so much"); relevant_bpb: the smallest effect that anyone would want, for
+    telling `not_better` from `underpowered` (None: the smallest effect that this plan sees with 80 % power). Raises
+    RequestError.
     """
 
     alpha: float
@@ -56,8 +57,8 @@ class Plan:
         if not 1 <= self.min_pairs <= self.max_pairs <= MOST_PAIRS:
             message = f"1 ≤ min_pairs ≤ max_pairs ≤ {MOST_PAIRS}"
             raise RequestError("judge.bad_plan", "max_pairs", message, got=self.max_pairs)
-        if not (self.min_effect_bpb >= 0.0 and math.isfinite(self.min_effect_bpb)):
-            raise RequestError("judge.bad_plan", "min_effect_bpb", "zero or more", got=self.min_effect_bpb)
+        if not math.isfinite(self.min_effect_bpb):
+            raise RequestError("judge.bad_plan", "min_effect_bpb", "a number", got=self.min_effect_bpb)
         if self.relevant_bpb is not None and not self.relevant_bpb > 0.0:
             raise RequestError("judge.bad_plan", "relevant_bpb", "a positive number", got=self.relevant_bpb)
         if self.winners == 0:

@@ -1,13 +1,16 @@
 """The verdict on a candidate: pairs of finished runs in, one word and its grounds out.
 
-A pure function of recorded runs, so that judging again after a crash gives the same verdict. Guards can only block a
-promotion, which keeps the guarantee of evidence.py. May not: train, read files or the ledger, or choose what is run.
+A pure function of the plan and the counted runs: the decision is made on the pairs in the plan's order, and guards,
+costs and the list of runs are those of the pairs that it took; what else finished, and when, changes nothing. Guards
+can only block a promotion, which keeps the guarantee of evidence.py. May not: train, read files or the ledger, or
+choose what is run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import takewhile
 from statistics import StatisticsError, correlation, fmean
 from typing import Any, Literal
 
@@ -20,6 +23,18 @@ Match = Literal["tokens", "flops", "seconds"]
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What runs used, all of them together."""
+
+    tokens: int = 0
+    flops: float = 0.0
+    seconds: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.tokens + other.tokens, self.flops + other.flops, self.seconds + other.seconds)
+
+
+@dataclass(frozen=True)
 class Score:
     """One finished run. status: `done`, with val_bpb; or why it failed (core.errors.REASONS), without."""
 
@@ -27,6 +42,7 @@ class Score:
     seed: int
     status: str
     val_bpb: float | None = None
+    cost: Cost = Cost()
 
     def __post_init__(self) -> None:
         if self.status != "done" and self.status not in REASONS:
@@ -35,28 +51,28 @@ class Score:
             raise RequestError("judge.bad_score", "val_bpb", "a number exactly when the run is done", got=self.val_bpb)
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What an arm's runs used, all of them together, the tuning of its learning rate included."""
-
-    tokens: int = 0
-    flops: float = 0.0
-    seconds: float = 0.0
+Pair = tuple[Score, Score]
+"""The baseline's run and the candidate's with one seed."""
 
 
 @dataclass(frozen=True)
 class Arm:
     """The finished runs of one recipe. scale: the facts that two arms must share to be comparable, as judged_hash,
-    split and judged_bytes."""
+    split and judged_bytes; spent: what finding its settings cost."""
 
     name: str
     recipe: str
     scores: tuple[Score, ...]
     scale: Mapping[str, Any] = field(default_factory=dict)
-    cost: Cost = Cost()
+    spent: Cost = Cost()
+
+    @property
+    def cost(self) -> Cost:
+        """Of all its runs, the tuning of its learning rate included."""
+        return sum((score.cost for score in self.scores), self.spent)
 
     def to_json(self) -> dict[str, Any]:
-        runs = [asdict(score) for score in self.scores]
+        runs = [{key: getattr(score, key) for key in ("run", "seed", "status", "val_bpb")} for score in self.scores]
         return {"name": self.name, "recipe": self.recipe, "runs": runs, "cost": asdict(self.cost)}
 
 
@@ -134,56 +150,66 @@ class Verdict:
 def judge(baseline: Arm, candidate: Arm, plan: Plan, seeds: Sequence[int], match: Match = "flops") -> Verdict | None:
     """The verdict, or None while pairs are missing. `seeds`: the plan's N seeds in the order fixed before the test.
 
-    Pairs count in that order, whichever run finishes first. A candidate that failed on any seed is rejected; a seed on
-    which only the baseline failed is a pair without a number, which can't help the candidate. Raises RequestError when
-    the seeds are not N different ones.
+    Pairs count in that order, whichever run finishes first, until one decides; later ones take no part. A candidate
+    that failed in a counted pair is rejected; a pair in which only the baseline failed has no number, which can't help
+    the candidate. Raises RequestError when the seeds are not N different ones.
     """
     if len(seeds) != plan.max_pairs or len(set(seeds)) != len(seeds):
         raise RequestError("judge.bad_seeds", "seeds", f"{plan.max_pairs} different ones", got=len(set(seeds)))
-    empty = Verdict("incomparable", match, (baseline, candidate), plan, ())
     unlike = sorted(k for k in {*baseline.scale, *candidate.scale} if baseline.scale.get(k) != candidate.scale.get(k))
     if unlike:
-        return replace(empty, reasons=(f"the arms differ in {', '.join(unlike)}",))
-    ours, theirs = _by_seed(baseline, seeds), _by_seed(candidate, seeds)
-    differences = _differences(ours, theirs, seeds)
-    divergence = divergence_guard(ours, theirs)
-    if not divergence.passed:
-        rejected = replace(empty, word="rejected", reasons=(divergence.detail,), guards=(divergence,))
-        return _measured(rejected, Evidence.of(plan, differences), _scores(ours, theirs, seeds))
-    evidence, decision = certify(plan, differences)
+        nothing = (replace(baseline, scores=()), replace(candidate, scores=()))
+        return Verdict("incomparable", match, nothing, plan, (f"the arms differ in {', '.join(unlike)}",))
+    pairs = _pairs(baseline, candidate, seeds)
+    sound = list(takewhile(lambda pair: pair[1].status == "done", pairs))
+    evidence, decision = certify(plan, map(_difference, sound))
     if decision.word == "continue":
-        return None
-    verdict = replace(empty, word=decision.word, reasons=(decision.reason,), guards=(divergence,))
-    verdict = _measured(verdict, evidence, _scores(ours, theirs, seeds[: evidence.n]))
+        if len(sound) == len(pairs):
+            return None
+        evidence = evidence.add(None)  # the pair in which the candidate failed
+    counted = pairs[: evidence.n]
+    divergence = divergence_guard(counted)
+    ours, theirs = zip(*counted, strict=True)
+    arms = (replace(baseline, scores=ours), replace(candidate, scores=theirs))
+    verdict = Verdict("rejected", match, arms, plan, (divergence.detail,), guards=(divergence,))
+    verdict = _measured(verdict, evidence, counted)
+    if decision.word == "continue":
+        return verdict
+    verdict = replace(verdict, word=decision.word, reasons=(decision.reason,))
     if decision.word == "better":
-        verdict = guarded(replace(verdict, certified_bpb=certified_bpb(evidence)), tail_guard(evidence.measured))
-        return guarded(verdict, plausibility_guard(_scores(ours, theirs, seeds[: evidence.n])))
+        verdict = replace(verdict, certified_bpb=certified_bpb(evidence))
+        verdict = guarded(verdict, tail_guard(evidence.measured, beyond_bpb=plan.min_effect_bpb))
+        return guarded(verdict, plausibility_guard(_scores(counted)))
     if decision.word == "underpowered":
         return replace(verdict, smallest_effect_bpb=relevant_bpb(evidence))
     return verdict
 
 
 def remeasure(verdict: Verdict, baseline: Arm, candidate: Arm, seeds: Sequence[int]) -> Verdict:
-    """The verdict with its effect measured again on fresh seeds; blocked if the gain isn't there or the tail is worse.
+    """The verdict with its effect measured again on fresh seeds; blocked if the gain isn't there, the tail is worse or
+    the scores are too good.
 
     seeds: of `seeds.remeasurement_seeds`, and a run of each in both arms, so that none is chosen. Raises RequestError
     when runs are missing.
     """
-    ours, theirs = _by_seed(baseline, seeds), _by_seed(candidate, seeds)
-    differences = _differences(ours, theirs, seeds)
-    if not differences or len(differences) < len(seeds):
-        raise RequestError("judge.missing_runs", "seeds", f"{len(seeds)} pairs", got=len(differences))
-    divergence = divergence_guard(ours, theirs)
+    pairs = _pairs(baseline, candidate, seeds)
+    if not pairs or len(pairs) < len(seeds):
+        raise RequestError("judge.missing_runs", "seeds", f"{len(seeds)} pairs", got=len(pairs))
+    divergence = divergence_guard(pairs)
     if not divergence.passed:
         reasons = (*verdict.reasons, f"measured again, {divergence.detail}")
         return replace(verdict, word="rejected", reasons=reasons, guards=(*verdict.guards, divergence))
-    evidence = Evidence.of(replace(verdict.plan, max_pairs=max(verdict.plan.max_pairs, len(seeds))), differences)
+    plan = verdict.plan
+    evidence = Evidence.of(replace(plan, max_pairs=max(plan.max_pairs, len(seeds))), map(_difference, pairs))
     interval = interval_bpb(evidence)
     if interval is None:
         return replace(verdict, reasons=(*verdict.reasons, "measured again, the baseline failed on every seed"))
     again = Remeasured(fmean(evidence.measured), interval, len(evidence.measured))
     decided = [x for x in verdict.differences if x is not None]
-    return guarded(replace(verdict, remeasured=again), tail_guard(decided, evidence.measured))
+    verdict = guarded(
+        replace(verdict, remeasured=again), tail_guard(decided, evidence.measured, beyond_bpb=plan.min_effect_bpb)
+    )
+    return guarded(verdict, plausibility_guard(_scores(pairs)))
 
 
 def guarded(verdict: Verdict, guard: Guard) -> Verdict:
@@ -194,29 +220,31 @@ def guarded(verdict: Verdict, guard: Guard) -> Verdict:
     return replace(verdict, word="not_better", reasons=(*verdict.reasons, f"blocked: {guard.detail}"))
 
 
-def divergence_guard(baseline: Mapping[int, Score], candidate: Mapping[int, Score]) -> Guard:
-    """A candidate that failed on any of the test's seeds doesn't pass, whatever became of the baseline there."""
-    failed = sorted(seed for seed, score in candidate.items() if score.status != "done")
+def divergence_guard(pairs: Sequence[Pair]) -> Guard:
+    """A candidate that failed in any of the pairs doesn't pass, whatever became of the baseline there."""
+    failed = [pair for pair in pairs if pair[1].status != "done"]
     if not failed:
         return Guard("divergence", True, "every run of the candidate finished")
-    detail = f"the candidate failed on {len(failed)} of {len(candidate)} seeds ({candidate[failed[0]].status})"
-    both = sum(seed in baseline and baseline[seed].status != "done" for seed in failed)
+    detail = f"the candidate failed on {len(failed)} of {len(pairs)} seeds ({failed[0][1].status})"
+    both = sum(baseline.status != "done" for baseline, _ in failed)
     return Guard("divergence", False, detail + (f", on {both} of them with the baseline" if both else ""))
 
 
-def tail_guard(decided: Sequence[float], remeasured: Sequence[float] = ()) -> Guard:
+def tail_guard(decided: Sequence[float], remeasured: Sequence[float] = (), beyond_bpb: float = 0.0) -> Guard:
     """Against noise that is usually better and sometimes awful, where a test on signs can be wrong about the mean.
 
     A heuristic: the worst pair, fresh ones included, may not lose more than the best one wins, and the mean over the
-    fresh pairs must be positive. Scale-free; what it blocks, and what it costs, is measured in docs/verdicts.md.
+    fresh pairs must be positive; each counted from `beyond_bpb`, the test's δ_min. Scale-free; what it blocks, and what
+    it costs, is measured in docs/verdicts.md.
     """
-    pairs = [*decided, *remeasured]
+    pairs = [difference - beyond_bpb for difference in (*decided, *remeasured)]
     worst, best = min(pairs), max(pairs)
+    what = f", counted from {beyond_bpb:.4g}" if beyond_bpb else ""
     if -worst > best:
-        return Guard("tail", False, f"the worst pair loses {-worst:.4g} bpb, the best one wins {best:.4g}")
-    if remeasured and fmean(remeasured) <= 0.0:
-        return Guard("tail", False, f"measured again, the effect is {fmean(remeasured):.4g} bpb")
-    return Guard("tail", True, f"worst pair {worst:+.4g} bpb, best {best:+.4g}")
+        return Guard("tail", False, f"the worst pair loses {-worst:.4g} bpb, the best one wins {best:.4g}{what}")
+    if remeasured and fmean(remeasured) <= beyond_bpb:
+        return Guard("tail", False, f"measured again, the effect is {fmean(remeasured):.4g} bpb{what}")
+    return Guard("tail", True, f"worst pair {worst:+.4g} bpb, best {best:+.4g}{what}")
 
 
 def plausibility_guard(pairs: Sequence[tuple[float, float]]) -> Guard:
@@ -234,7 +262,7 @@ def plausibility_guard(pairs: Sequence[tuple[float, float]]) -> Guard:
 def say(verdict: Verdict) -> str:
     """One sentence for a person."""
     base, candidate = (arm.name for arm in verdict.arms)
-    grounds = "; ".join(verdict.reasons)
+    grounds, margin = "; ".join(verdict.reasons), verdict.plan.min_effect_bpb
     if verdict.word == "incomparable":
         return f"{candidate} can't be compared with {base}: {grounds}."
     if verdict.word == "rejected":
@@ -243,9 +271,12 @@ def say(verdict: Verdict) -> str:
     if verdict.word == "better":
         again = verdict.remeasured
         fresh = f"; {again.effect_bpb:+.4g} bpb measured again on {again.n} fresh seeds" if again else ""
-        return f"{candidate} is better than {base} by {_effect(verdict)} over {pairs}{fresh} ({grounds})."
+        by = "by" if margin >= 0.0 else f"by {-margin:.3g} bpb or more:"
+        claim = f"{candidate} is {'better' if margin >= 0.0 else 'not worse'} than {base} {by}"
+        return f"{claim} {_effect(verdict)} over {pairs}{fresh} ({grounds})."
     if verdict.word == "not_better":
-        return f"{candidate} is not shown to be better than {base}: {_effect(verdict)} over {pairs} ({grounds})."
+        claim = "better than" if margin >= 0.0 else f"no more than {-margin:.3g} bpb worse than"
+        return f"{candidate} is not shown to be {claim} {base}: {_effect(verdict)} over {pairs} ({grounds})."
     return f"Too noisy to tell {candidate} from {base}: {_effect(verdict)} over {pairs} ({grounds})."
 
 
@@ -254,6 +285,12 @@ def _effect(verdict: Verdict) -> str:
         return "no measured effect"
     low, high = verdict.interval_bpb
     return f"{verdict.effect_bpb:+.4g} bpb (95% interval {low:.4g} to {high:.4g})"
+
+
+def _pairs(baseline: Arm, candidate: Arm, seeds: Sequence[int]) -> list[Pair]:
+    """In the order of `seeds`, up to the first of which a run is missing."""
+    ours, theirs = _by_seed(baseline, seeds), _by_seed(candidate, seeds)
+    return [(ours[seed], theirs[seed]) for seed in takewhile(lambda seed: seed in ours and seed in theirs, seeds)]
 
 
 def _by_seed(arm: Arm, seeds: Sequence[int]) -> dict[int, Score]:
@@ -265,28 +302,23 @@ def _by_seed(arm: Arm, seeds: Sequence[int]) -> dict[int, Score]:
     return scores
 
 
-def _differences(ours: Mapping[int, Score], theirs: Mapping[int, Score], seeds: Sequence[int]) -> list[float | None]:
-    """In the order of `seeds`, up to the first pair that isn't complete; None where a run has no score."""
-    differences: list[float | None] = []
-    for seed in seeds:
-        if seed not in ours or seed not in theirs:
-            break
-        both = _scores(ours, theirs, [seed])
-        differences.append(both[0][0] - both[0][1] if both else None)
-    return differences
+def _difference(pair: Pair) -> float | None:
+    """Baseline minus candidate, in bpb; None where a run has no score."""
+    baseline, candidate = pair[0].val_bpb, pair[1].val_bpb
+    return None if baseline is None or candidate is None else baseline - candidate
 
 
-def _scores(ours: Mapping[int, Score], theirs: Mapping[int, Score], seeds: Sequence[int]) -> list[tuple[float, float]]:
-    """Baseline's and candidate's bpb on each seed where both have one."""
-    pairs = [(ours[seed].val_bpb, theirs[seed].val_bpb) for seed in seeds if seed in ours and seed in theirs]
-    return [(b, c) for b, c in pairs if b is not None and c is not None]
+def _scores(pairs: Sequence[Pair]) -> list[tuple[float, float]]:
+    """Baseline's and candidate's bpb of each pair in which both have one."""
+    both = [(baseline.val_bpb, candidate.val_bpb) for baseline, candidate in pairs]
+    return [(b, c) for b, c in both if b is not None and c is not None]
 
 
-def _measured(verdict: Verdict, evidence: Evidence, pairs: Sequence[tuple[float, float]]) -> Verdict:
-    """The verdict with the numbers of its evidence. `pairs`: the two scores of each measured pair."""
-    measured = evidence.measured
+def _measured(verdict: Verdict, evidence: Evidence, pairs: Sequence[Pair]) -> Verdict:
+    """The verdict with the numbers of its evidence, which is that of `pairs`."""
+    measured, scores = evidence.measured, _scores(pairs)
     try:
-        together = correlation(*zip(*pairs, strict=True)) if len(pairs) >= 3 else None
+        together = correlation(*zip(*scores, strict=True)) if len(scores) >= 3 else None
     except StatisticsError:  # an arm without any spread
         together = None
     return replace(

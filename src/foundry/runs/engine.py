@@ -119,8 +119,9 @@ class Engine:
         """Runs asked for and not yet finished."""
         return len(self._asks)
 
-    def cancel_all(self) -> None:
-        """Stop what is under way; a training run saves its checkpoint first and is released for whoever asks next."""
+    def cancel_all(self, why: str = "") -> None:
+        """Stop what is under way; a training run saves its checkpoint first and is released for whoever asks next.
+        `why` is on its record until then."""
         for task in [*self._arranger.open, *map(_task_id, self._asks.values())]:
             if self._pool is not None:
                 self._pool.stop(task)
@@ -133,7 +134,7 @@ class Engine:
                         self._trained(ask, result)
         for ask in self._asks.values():
             if ask.fence:
-                self.ledger.runs.release(ask.spec.id, ask.fence)
+                self.ledger.runs.release(ask.spec.id, ask.fence, why)
         self._asks.clear()
         self._arranger.forget()
         self._elsewhere.clear()

@@ -144,11 +144,13 @@ class Runs:
             )
             _took_effect(row, run)
 
-    def release(self, run: str, fence: int) -> bool:
-        """Give a lease back unfinished: the run is queued again. False, and nothing happens, when it was lost."""
+    def release(self, run: str, fence: int, why: str = "") -> bool:
+        """Give a lease back unfinished: the run is queued again, `why` its detail until it is claimed. False, and
+        nothing happens, when it was lost."""
         with self._file.writing() as write:
             row = write.execute(
-                "UPDATE runs SET status='queued', owner=NULL WHERE id=? AND fence=? AND status='running'", (run, fence)
+                "UPDATE runs SET status='queued', owner=NULL, detail=? WHERE id=? AND fence=? AND status='running'",
+                (why, run, fence),
             )
             return row.rowcount == 1
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from foundry.core.errors import RequestError
 from foundry.data.prepare import prepare
@@ -74,6 +74,11 @@ class Lab:
         if key not in self._data:
             self._data[key] = prepare(recipe.data, self.say)
         return self._data[key]
+
+    def scale(self, recipe: Recipe, split: str) -> dict[str, Any]:
+        """What the recipe's scores are measured on: two that differ in any of it can't be compared."""
+        judged = self.data(recipe).judged_hash
+        return {"judged_hash": judged, "split": split, "judged_bytes": self.settings.judged_bytes}
 
     def arm_of(self, recipe: Recipe, tokens: int | None = None) -> Arm:
         """The recipe with its own budget, or with `tokens`."""

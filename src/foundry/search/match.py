@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, cast, get_args
 
@@ -9,6 +10,7 @@ from foundry.core.errors import RequestError
 from foundry.judge.verdict import Cost, Match
 from foundry.recipe import Recipe
 from foundry.runs.costs import flops_per_token
+from foundry.runs.result import RunResult
 
 CURRENCIES = get_args(Match)
 NOTICEABLE = 1.1  # a share of another currency by which arms must differ before a verdict is said to hang on it
@@ -79,6 +81,16 @@ def carrying(of: Arm) -> Arm:
     if of.recipe.budget.tokens == of.tokens:
         return of
     return replace(of, recipe=Recipe.from_dict({**of.recipe.to_dict(), "budget": {"tokens": of.tokens}}))
+
+
+def cost_of(runs: Iterable[RunResult]) -> Cost:
+    """What the runs used, as their workers and the ledger say."""
+    known = [run.facts for run in runs]
+    return Cost(
+        tokens=sum(facts.get("tokens") or 0 for facts in known),
+        flops=sum(facts.get("flops") or 0 for facts in known),
+        seconds=sum(facts.get("seconds") or 0.0 for facts in known),
+    )
 
 
 def used(baseline: Arm, candidate: Arm, run_seconds: tuple[float | None, float | None]) -> dict[str, float | None]:

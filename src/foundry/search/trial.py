@@ -6,6 +6,7 @@ goes on under its recorded plan, and so with the same seeds. May not: promote.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,13 +44,19 @@ class Rules:
             raise RequestError("rules.alpha", "--alpha", "between 0 and 1", got=self.alpha)
         if not 3 <= self.max_pairs <= 60:
             raise RequestError("rules.max_pairs", "--max-pairs", "3 to 60", got=self.max_pairs)
-        if self.min_effect < 0:
-            raise RequestError("rules.min_effect", "--min-effect", "zero or more", got=self.min_effect)
+        check_gain(self.min_effect)
+
+
+def check_gain(min_effect: float) -> None:
+    """Raises RequestError for a smallest gain below zero: what is worse is never asked for as a gain."""
+    if not 0.0 <= min_effect < math.inf:
+        raise RequestError("rules.min_effect", "--min-effect", "zero or more", got=min_effect)
 
 
 @dataclass(frozen=True)
 class Question:
-    """Is `candidate` better than `baseline` on `split`?"""
+    """Is `candidate` better than `baseline` on `split`, by more than `min_effect`? With a `min_effect` below zero: is
+    it not worse by so much? One test for both, under the same guards, each with a stream of the error budget."""
 
     baseline: Arm
     candidate: Arm
@@ -68,7 +75,9 @@ class Question:
 
     @property
     def kind(self) -> str:
-        return "certify" if self.rules is None else "compare"
+        if self.rules is not None:
+            return "compare"
+        return "certify" if self.min_effect >= 0.0 else "not_worse"
 
 
 def ask(lab: Lab, question: Question, again: bool, seen: Seen) -> dict[str, Any]:
@@ -83,7 +92,8 @@ def ask(lab: Lab, question: Question, again: bool, seen: Seen) -> dict[str, Any]
     if document is None:
         for arm in (question.baseline, question.candidate):
             lab.ledger.recipes.put(arm.recipe)
-        test = budget.open_test(lab.ledger, identity, question.budget) if question.rules is None else None
+        stream = "better" if question.min_effect >= 0.0 else "not_worse"
+        test = budget.open_test(lab.ledger, identity, question.budget, stream) if question.rules is None else None
         plan = record.fix_plan(key, attempt, lambda: _plan(lab, question, identity, test))
         document = _document(lab, question, identity, plan, _answer(lab, question, plan, seen))
         fingerprints = (question.baseline.recipe.fingerprint, question.candidate.recipe.fingerprint)

@@ -17,13 +17,12 @@ from statistics import fmean
 from typing import Any
 
 from foundry.core.errors import FoundryError, RequestError
-from foundry.judge.verdict import Cost
 from foundry.mutate.family import scaled
 from foundry.recipe import Recipe
 from foundry.recipe.edits import Edit, apply
 from foundry.runs.result import RunResult
 from foundry.search.lab import Lab
-from foundry.search.match import Arm
+from foundry.search.match import Arm, cost_of
 
 TUNABLE = ("lr",)
 GRID = (0.5, 1.0, 2.0)
@@ -125,11 +124,7 @@ def _best(arm: Arm, grid: Sequence[Try], results: Any, seeds: int) -> Tuned:
         score = None if failed else fmean(run.bpb for run in own if run.bpb is not None)
         tries.append(replace(each, bpb=score, reason=(failed.reason or failed.status) if failed else ""))
         runs += own
-    cost = Cost(
-        tokens=sum(run.facts.get("tokens") or 0 for run in runs),
-        flops=sum(run.facts.get("flops") or 0 for run in runs),
-        seconds=sum(run.facts.get("seconds") or 0.0 for run in runs),
-    )
+    cost = cost_of(runs)
     scored = [each for each in tries if each.bpb is not None and each.arm is not None]
     best = min(scored, key=lambda each: (each.bpb, abs(GRID.index(each.factor) - GRID.index(1.0))), default=None)
     chosen = best.arm if best is not None and best.arm is not None else arm

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 Point = str
 """The identity of one recipe (its fingerprint); opaque to the campaign. Equal points are the same recipe."""
@@ -80,20 +80,38 @@ class Ruling:
         return self.word == "better"
 
 
+def ruling(verdict: dict[str, Any], pair_flops: float) -> Ruling:
+    """Of a verdict's document. pair_flops: what a pair of runs costs that the document has no cost of."""
+    again = verdict["remeasured"]
+    fresh = again["n"] if again is not None else 0
+    told = again if again is not None and verdict["verdict"] == "better" else verdict
+    interval = told["interval_bpb"]
+    return Ruling(
+        word=verdict["verdict"],
+        effect_bpb=told["effect_bpb"],
+        interval_bpb=(interval[0], interval[1]) if interval is not None else None,
+        n=verdict["n"],
+        runs=2 * (verdict["n"] + fresh),
+        flops=sum(arm["cost"]["flops"] for arm in verdict["arms"]) + fresh * pair_flops,
+        id=verdict.get("id", ""),
+    )
+
+
 class Court(Protocol):
     """Decides on fresh seeds under the error budget, and crowns what is better. Its question is asked once: a court
     that was cut off goes on, one that has decided says the same again."""
 
-    def certify(self, champion: Point, candidate: Point, name: str, noise: Sequence[Sequence[float]]) -> Ruling:
-        """Is `candidate` better than `champion`? If so it is the champion afterwards.
+    def certify(
+        self,
+        champion: Point,
+        candidate: Point,
+        name: str,
+        noise: Sequence[Sequence[float]],
+        margin_bpb: float = 0.0,
+    ) -> Ruling:
+        """Is `candidate` better than `champion`; with a margin, not worse by so much? Then it is the champion
+        afterwards, and the word is `better`.
 
         name: the mutations between the two; noise: paired differences from screening, one group a candidate.
         """
-        ...
-
-    def certify_not_worse(
-        self, champion: Point, candidate: Point, name: str, margin_bpb: float, noise: Sequence[Sequence[float]]
-    ) -> Ruling:
-        """Is `candidate`, the champion with a part taken out, not worse by `margin_bpb` or more? Then it is the
-        champion afterwards, and the word is `better`: better than being so much worse."""
         ...

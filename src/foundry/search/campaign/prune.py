@@ -39,7 +39,7 @@ def pruning(field: Field, court: Court, state: State, policy: Policy) -> Event:
     if best is not None and event["margin"] > 0.0:
         noise = list(state.noise)
         name = f"without {best['word']}"
-        ruling = court.certify_not_worse(state.champion, best["point"], name, event["margin"], noise)
+        ruling = court.certify(state.champion, best["point"], name, noise, event["margin"])
         runs, flops = runs + ruling.runs, flops + ruling.flops
         event |= {"point": best["point"], "removed": best["word"], "word": ruling.word, "better": ruling.better}
         event |= {"effect": ruling.effect_bpb, "n": ruling.n, "verdict": ruling.id, "promotion": ruling.promotion}
