@@ -41,6 +41,7 @@ class PlainSpec:
     seed: int = 1
     budget_tokens: int = 1000
     data_hash: str = "d" * 32
+    code: dict[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:

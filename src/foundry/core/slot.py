@@ -17,7 +17,6 @@ from pydantic import BeforeValidator, field_validator
 
 from foundry.core import code, places
 from foundry.core.errors import RequestError, shown
-from foundry.core.fingerprint import file_fingerprint
 from foundry.core.sealed import sealed
 from foundry.core.section import Section, validate
 
@@ -86,10 +85,6 @@ class Slot:
 
     def is_builtin(self, kind: str) -> bool:
         return self.path(kind).is_relative_to(_PACKAGE_ROOT)
-
-    def source_hash(self, kind: str) -> str | None:
-        """The fingerprint of a workspace kind's source; None for a built-in one, whose identity is the version."""
-        return None if self.is_builtin(kind) else file_fingerprint(self.path(kind))
 
     def config(self, kind: str) -> type[PartConfig]:
         """The `Config` class of `kind`, imported now; a sealed one for workspace code that this process may not run.

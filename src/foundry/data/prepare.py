@@ -22,6 +22,7 @@ from foundry.core import places
 from foundry.core.errors import WorkError
 from foundry.core.files import locked, write_json
 from foundry.core.fingerprint import file_fingerprint, fingerprint
+from foundry.core.source_code import code_of
 from foundry.data import corpus, sealed
 from foundry.data.config import DataConfig
 from foundry.data.filter import keep
@@ -49,7 +50,7 @@ def prepare(config: DataConfig, report: Report = _quiet) -> Prepared:
     WorkError when the cache can't be written.
     """
     source = corpus.open_source(config.source)
-    read_as = [FORMAT, config.source, config.reading.model_dump(mode="json"), source.stamp()]
+    read_as = [_code(config), config.source, config.reading.model_dump(mode="json"), source.stamp()]
     index = places.cache() / "index" / f"{fingerprint(read_as)}.json"
     try:
         found = _find(config, index)
@@ -94,17 +95,22 @@ def _train_dir(config: DataConfig, corpus_hash: str) -> Path:
 
 
 def _judge_dir(facts: dict[str, Any]) -> Path:
-    key = {"format": FORMAT, "judged": facts["judged_hash"], "tokenizer": facts["tokenizer_hash"]}
+    key = {"code": facts["code"], "judged": facts["judged_hash"], "tokenizer": facts["tokenizer_hash"]}
     return places.cache() / "judge" / fingerprint(key)
 
 
 def _tokenizer_key(config: DataConfig, corpus_hash: str) -> dict[str, Any]:
     return {
-        "format": FORMAT,
+        "code": _code(config),
         "corpus": corpus_hash,
         "tokenizer": config.tokenizer.model_dump(mode="json"),
-        "code": SLOT.source_hash(config.tokenizer.kind),
     }
+
+
+def _code(config: DataConfig) -> str:
+    """The fingerprint of what prepares it: other code may make other files of the same text."""
+    tokenizer = f"{SLOT.relative}/{config.tokenizer.kind}.py"
+    return fingerprint(code_of(("data/prepare.py", tokenizer), ("data/",), libraries=("tokenizers",)))
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,7 @@ class _Build:
         kept = keep(splits["train"], self.config.filter)
         tokenizer, tokenizer_hash = self._tokenizer(text, splits["train"])
         shared = {
-            "format": FORMAT,
+            "code": _code(self.config),
             "source": self.config.source,
             "stamp": text.stamp,
             "corpus": text.hash,

@@ -23,16 +23,17 @@ def register(app: typer.Typer) -> None:
 def log(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, newest first.")] = 20,
     status: Annotated[str | None, typer.Option(help="queued, running, trained, done or failed.")] = None,
+    stale: Annotated[bool, typer.Option("--stale", help="Runs of other code than today's.")] = False,
     as_json: Json = False,
 ) -> None:
     """The latest runs.
 
-    Example: foundry log --limit 50 --status failed
+    Examples: foundry log --limit 50 --status failed · foundry log --stale
     """
     from foundry.interface import report
     from foundry.runs import queries
 
-    rows = queries.log(limit=limit, status=status)
+    rows = queries.log(limit=limit, status=status, stale=stale)
     emit(rows) if as_json else report.log(rows)
 
 

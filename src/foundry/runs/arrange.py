@@ -23,6 +23,7 @@ from foundry.core.fingerprint import fingerprint
 from foundry.core.section import validate
 from foundry.model import ModelConfig
 from foundry.runs.task import Ended, Event, Progress
+from foundry.train.code import training_code
 from foundry.train.config import TrainConfig
 from foundry.train.device import hardware
 from foundry.train.pace import FALLEN
@@ -191,7 +192,7 @@ def shape_keys(payload: Mapping[str, Any]) -> tuple[str, str] | None:
     shape = _shape(json.dumps(payload["model"], sort_keys=True), json.dumps(payload["train"], sort_keys=True))
     if shape is None:
         return None
-    pace = fingerprint([shape, payload["vocab_size"], payload["threads"]])
+    pace = fingerprint([shape, payload["vocab_size"], payload["threads"], training_code(dict(payload))])
     return fingerprint([pace, payload["steps"], payload["train_dir"], payload["device"]]), pace
 
 

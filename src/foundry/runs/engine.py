@@ -22,6 +22,7 @@ from foundry.data.prepared import Prepared
 from foundry.recipe import Recipe
 from foundry.runs import costs
 from foundry.runs.arrange import Arranger
+from foundry.judge.code import judging_code
 from foundry.runs.guard import Guard
 from foundry.runs.ledger import Ledger
 from foundry.runs.pool import Ended, Event, Pool, Progress, Task
@@ -31,8 +32,6 @@ from foundry.runs.spec import RunSpec
 MAX_ATTEMPTS = 3  # of a run that the machine keeps losing, before it counts as crashed
 POLL_SECONDS = 0.5
 STEP_FLOPS_FOR_THREADS = 1 << 30  # a step of less gains nothing from a second core, and loses 20-fold on a busy one
-JUDGE_VERSION = 1
-"""Raised when the judge would give other scores than before."""
 
 
 @dataclass
@@ -324,7 +323,7 @@ class Engine:
     @property
     def protocol(self) -> str:
         """How this engine's scores are measured; those of another protocol are not asked for."""
-        return f"judge {JUDGE_VERSION}, {self.judged_bytes} bytes"
+        return f"judge {judging_code()[:12]}, {self.judged_bytes} bytes"
 
     @property
     def memory_bytes(self) -> int:

@@ -15,7 +15,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any, final
 
 from foundry.core.errors import REASONS, WorkError
-from foundry.core.fingerprint import bytes_fingerprint
+from foundry.core.fingerprint import bytes_fingerprint, fingerprint
 from foundry.runs.ledger_file import LedgerFile, now, to_text
 from foundry.runs.owner import Owner, is_alive
 
@@ -67,12 +67,13 @@ class Runs:
         """Record that a run is wanted; one that is known stays as it is."""
         if self._file.row("SELECT 1 FROM runs WHERE id = ?", spec.id) is None:
             self._recipes.put(spec.recipe)
-            fingerprint = spec.recipe.fingerprint
-            values = (spec.id, fingerprint, spec.seed, spec.budget_tokens, spec.data_hash, judged_hash, now())
+            recipe, code = spec.recipe.fingerprint, fingerprint(spec.code)
+            values = (spec.id, recipe, spec.seed, spec.budget_tokens, spec.data_hash, judged_hash, code, now())
             with self._file.writing() as write:
+                write.execute("INSERT OR IGNORE INTO codes VALUES (?,?)", (code, to_text(spec.code)))
                 write.execute(
-                    "INSERT OR IGNORE INTO runs(id, recipe, seed, budget_tokens, data_hash, judged_hash, created) "
-                    "VALUES (?,?,?,?,?,?,?)",
+                    "INSERT OR IGNORE INTO runs(id, recipe, seed, budget_tokens, data_hash, judged_hash, code, created)"
+                    " VALUES (?,?,?,?,?,?,?,?)",
                     values,
                 )
 

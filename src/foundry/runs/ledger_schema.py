@@ -144,6 +144,9 @@ SINCE: dict[int, tuple[str, ...]] = {
         "ALTER TABLE seasons ADD COLUMN why TEXT NOT NULL DEFAULT ''",
         "CREATE INDEX seasons_by_stream ON seasons(stream, id)",
         "CREATE INDEX promotions_by_verdict ON promotions(verdict)",
+        "CREATE TABLE codes(fingerprint TEXT PRIMARY KEY, content TEXT NOT NULL)",
+        "ALTER TABLE runs ADD COLUMN code TEXT REFERENCES codes(fingerprint)",  # NULL: of a time that kept none
+        "CREATE INDEX runs_by_code ON runs(code, seq)",
     ),
 }
 """What each version added: a ledger of an older one is given what it lacks."""
@@ -151,6 +154,8 @@ SINCE: dict[int, tuple[str, ...]] = {
 READ_AS: dict[int, tuple[str, ...]] = {
     3: (
         "CREATE TEMP VIEW seasons AS SELECT *, 'better' AS stream, 'rule' AS opened_by, '' AS why FROM main.seasons",
+        "CREATE TEMP VIEW runs AS SELECT *, NULL AS code FROM main.runs",
+        "CREATE TEMP VIEW codes AS SELECT '' AS fingerprint, '' AS content WHERE 0",
     ),
 }
 """For who only reads, and so may not give an older ledger what it lacks: what each version's new columns would hold."""

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from foundry.core import places
 from foundry.core.errors import RequestError
+from foundry.core.source_code import changed
 from foundry.runs.ledger import ledger_path
 from foundry.runs.ledger_file import LedgerFile
 from foundry.runs.owner import is_alive
@@ -50,9 +51,15 @@ def reading(path: Path | None = None) -> Iterator[LedgerFile | None]:
 
 
 def log(
-    *, limit: int = 20, status: str | None = None, recipe: str | None = None, path: Path | None = None
+    *,
+    limit: int = 20,
+    status: str | None = None,
+    recipe: str | None = None,
+    stale: bool = False,
+    path: Path | None = None,
 ) -> list[dict[str, Any]]:
-    """The latest runs, newest first, of one status or of one recipe (its fingerprint or the beginning of it).
+    """The latest runs, newest first, of one status, of one recipe (its fingerprint or the beginning of it), or of other
+    code than today's.
 
     Raises RequestError for an unknown status or recipe."""
     if status is not None and status not in STATUSES:
@@ -64,7 +71,11 @@ def log(
         status_column = "runs.status" if recipe is None else "+runs.status"
         where = {status_column: status, "runs.recipe": recipe and _resolve(file, recipe, ("recipe",))[1]}
         given = {column: value for column, value in where.items() if value is not None}
-        condition = "WHERE " + " AND ".join(f"{column} = ?" for column in given) if given else ""
+        clauses = [f"{column} = ?" for column in given]
+        if stale:
+            codes = (row["fingerprint"] for row in file.rows("SELECT * FROM codes") if changed(_opened(row)["content"]))
+            clauses.append(f"(runs.code IS NULL OR runs.code IN ({', '.join(map(repr, codes))}))")  # hex digits alone
+        condition = "WHERE " + " AND ".join(clauses) if clauses else ""
         rows = file.rows(f"{_RUN} {condition} ORDER BY runs.seq DESC LIMIT ?", *given.values(), limit)
     return [_run(row) for row in rows]
 
@@ -204,6 +215,9 @@ def _show_run(file: LedgerFile, key: str) -> dict[str, Any]:
     run = _run(_one(file, f"{_RUN} WHERE runs.id = ?", key))
     scores = file.rows("SELECT * FROM scores WHERE run = ? ORDER BY seq", key)
     reads = file.rows("SELECT split, purpose, season, created FROM split_reads WHERE run = ? ORDER BY seq", key)
+    code = file.row("SELECT content FROM codes WHERE fingerprint = ?", run["code"])
+    files = json.loads(code["content"]) if code is not None else None
+    run["code"] = {"code": run["code"], "files": files, "changed": changed(files) if files is not None else None}
     run["scores"] = [{k: v for k, v in _opened(score).items() if k not in ("seq", "run")} for score in scores]
     return {**run, "split_reads": reads, "content": _recipe_row(file, run["recipe"])["content"]}
 

@@ -1,4 +1,5 @@
-"""What a run is: (recipe, seed, budget) on given data. Its id is its content. May not: say where or how it runs."""
+"""What a run is: (recipe, seed, budget) on given data, by given code. Its id is its content. May not: say where or how
+it runs."""
 
 from __future__ import annotations
 
@@ -8,12 +9,10 @@ from typing import Any
 
 from foundry.core.errors import RequestError
 from foundry.core.fingerprint import fingerprint
+from foundry.core.source_code import Code
 from foundry.recipe import Recipe
+from foundry.train.code import training_code
 from foundry.runs.costs import flops_per_token
-
-ENGINE_VERSION = 1
-"""Raised when the same recipe, seed and data would train to other weights than before."""
-
 
 @dataclass(frozen=True)
 class RunSpec:
@@ -40,9 +39,14 @@ class RunSpec:
                 "seed": self.seed,
                 "budget_tokens": self.budget_tokens,
                 "data_hash": self.data_hash,
-                "engine": ENGINE_VERSION,
+                "code": self.code,
             }
         )
+
+    @cached_property
+    def code(self) -> Code:
+        """What trains it: other code would train other weights."""
+        return training_code(self.recipe.to_dict())
 
     def flops_per_token(self, vocab_size: int) -> int:
         """Training FLOPs per token of this run's model."""
@@ -55,4 +59,5 @@ class RunSpec:
             "seed": self.seed,
             "budget_tokens": self.budget_tokens,
             "data_hash": self.data_hash,
+            "code": fingerprint(self.code),
         }

@@ -16,6 +16,7 @@ from foundry.core.errors import RequestError
 from foundry.core.files import write_json
 from foundry.core.fingerprint import fingerprint
 from foundry.judge import verdict
+from foundry.judge.code import judging_code
 from foundry.judge.evidence import Plan
 from foundry.judge.scale import pooled_sigma0
 from foundry.judge.seeds import certification_seeds, remeasurement_seeds
@@ -26,6 +27,7 @@ from foundry.search.budget import BudgetRules
 from foundry.search.certify import Seen, certify, judged
 from foundry.search.lab import Lab
 from foundry.search.match import Arm, caveat, used
+from foundry.train.code import training_code
 
 REMEASURED_PAIRS = 8
 """Fresh pairs that a promotion's effect is quoted from, and that its tail guard looks at; docs/verdicts.md has why."""
@@ -114,6 +116,7 @@ def _key(lab: Lab, question: Question) -> str:
             **tuned,
             "kind": question.kind,
             "arms": [[arm.recipe.fingerprint, arm.tokens, lab.data(arm.recipe).judged_hash] for arm in arms],
+            "code": [*(training_code(arm.recipe.to_dict()) for arm in arms), judging_code()],
             "scale": [question.split, lab.settings.judged_bytes, question.min_effect],
             "rules": None if rules is None else [rules.alpha, rules.max_pairs],
             "seeds": list(question.seeds),

@@ -187,8 +187,7 @@ class Compiler:
         return time.perf_counter() - since
 
     def _key(self, shape: Mapping[str, Any], precision_name: str) -> str:
-        where = hardware(self.place.type), torch.get_num_threads(), torch.__version__
-        return fingerprint([dict(shape), precision_name, *where])
+        return fingerprint([dict(shape), precision_name, hardware(self.place.type), torch.get_num_threads()])
 
 
 def _graphs() -> int:

@@ -24,6 +24,7 @@ from foundry.data import stream
 from foundry.model import GPT, ModelConfig, build, initialise
 from foundry.train import checkpoint
 from foundry.train.cadence import Cadence
+from foundry.train.code import training_code
 from foundry.train.compiled import Compiler, Mode, Swappable
 from foundry.train.config import TrainConfig
 from foundry.train.device import choose_device, settle
@@ -180,7 +181,8 @@ def reader(job: Job, world: World) -> BatchAt:
 def compiler_of(job: Job, model: GPT, rules: Rules, batch_at: BatchAt, decided: bool | None = None) -> Compiler:
     """What decides whether `model`, alone or a stack, is compiled; its `loss` stands for that of `rules`."""
     batch = {"rows": job.train.batch_size // rules.accumulation, "members": model.members}
-    shape = {**job.model.model_dump(mode="json"), **batch, "vocab_size": job.vocab_size}
+    sections = {"model": job.model.model_dump(mode="json"), "train": job.train.model_dump(mode="json")}
+    shape = {**sections["model"], **batch, "vocab_size": job.vocab_size, "code": training_code(sections)}
     return Compiler(
         model,
         Swappable(rules.loss),
