@@ -95,4 +95,4 @@ def test_a_clock_that_steps_changes_nothing(place: Path, monkeypatch: pytest.Mon
     assert 0 < document["this_command"]["hours"] < 1
     with Ledger.open() as ledger:
         kinds = [event["kind"] for event in ledger.campaigns.events(TRACK)]
-    assert (kinds[0], kinds[-1]) == ("opened", "closed")
+    assert (kinds[0], kinds[-1]) == ("recoded", "closed")

@@ -14,6 +14,7 @@ import pytest
 
 from foundry.core.errors import RequestError, WorkError
 from foundry.interface.cli import main
+from foundry.interface.report_campaign import lines
 from foundry.recipe import Recipe
 from foundry.runs import queries
 from foundry.runs.ledger import Ledger
@@ -66,6 +67,30 @@ def test_a_campaign_finds_certifies_and_promotes_a_real_gain_and_it_can_be_repro
     assert again["bit_for_bit"] and again["reproduced"] and len(again["runs"]) == 2
     other = main(["reproduce", document["champion"][:12], "--json"])
     assert other == 2, "a recipe is no promotion"
+
+
+def test_a_champion_whose_code_has_changed_is_measured_anew(
+    slow_rate: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def again(runs: int) -> list[str]:
+        """A campaign's events since the one before."""
+        asked = CampaignPlan(Limits(runs=runs), strategy="grid", space=SPACE)
+        with small_lab() as lab, Ledger.open() as ledger:
+            before = len(list(ledger.campaigns.events(TRACK)))
+            campaign(lab, BASELINE, asked, lambda *pair: None, lines(print))
+            return [event["kind"] for event in list(ledger.campaigns.events(TRACK))[before:]]
+
+    SPACE.write_text("mutations: [weight_decay:0, weight_decay:0.01]\n")
+    champion = Recipe.load(BASELINE).fingerprint
+    assert again(3)[:2] == ["recoded", "opened"]
+    of_champion = {row["run"] for row in queries.log(recipe=champion)}
+    assert "recoded" not in again(1) and "changed" not in capsys.readouterr().out
+    other = lambda recipe: {"train/loop.py": "of another day"}  # noqa: E731
+    monkeypatch.setattr("foundry.runs.spec.training_code", other)
+    monkeypatch.setattr("foundry.search.campaign.run.training_code", other)
+    assert "recoded" in again(3) and "code that trains or judges the champion has changed" in capsys.readouterr().out
+    stale = {row["run"] for row in queries.log(recipe=champion)} - of_champion
+    assert stale and of_champion.isdisjoint(stale)
 
 
 class _Silent:

@@ -33,6 +33,8 @@ def lines(say: Callable[[str], None]) -> Callable[[Document, Any], None]:
             say(f"court: {event['removed']} {said} ({event['n']} pairs)")
         elif kind == "rebased":
             say(f"the champion is {event['champion'][:12]} now")
+        elif kind == "recoded" and state.champion:
+            say("the code that trains or judges the champion has changed: what is known begins anew from it")
 
     return told
 

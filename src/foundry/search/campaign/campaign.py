@@ -19,7 +19,7 @@ from foundry.search.campaign.policy import Limits, Policy
 from foundry.search.campaign.prune import left_out, pruning
 from foundry.search.campaign.race import Race
 from foundry.search.campaign.state import Carried, Event, State
-from foundry.search.strategies import Proposal, Scene, Strategy
+from foundry.search.strategies import Proposal, Scene, Strategy, make
 
 Step = Literal["raced", "certified", "pruned", "exhausted", "over"]
 
@@ -86,6 +86,11 @@ class Campaign:
     def rebase(self, champion: Point) -> None:
         """Another champion stands in the baseline file, by a person or another command: go on from there."""
         self._record({"kind": "rebased", "champion": champion})
+
+    def recode(self, champion: Point, code: str) -> None:
+        """What is measured from now on is by `code`: where all before was by another, begin anew from `champion`."""
+        if self.state.code != code:
+            self._record({"kind": "recoded", "champion": champion, "code": code})
 
     def close(self) -> None:
         """What was asked for is done; the same command again is a new request."""
@@ -208,7 +213,9 @@ class Campaign:
     def _take(self, event: Event) -> None:
         """Fold an event in, and tell the strategy what it says."""
         self.state.fold(event)
-        if event["kind"] == "raced":
+        if event["kind"] == "recoded":
+            self.strategy = make(self.strategy.name)
+        elif event["kind"] == "raced":
             for trial in event["trials"]:
                 self.strategy.tell(trial)
         elif event["kind"] == "pruned":

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from foundry.core.errors import WorkError
+from foundry.core.fingerprint import fingerprint
+from foundry.judge.code import judging_code
 from foundry.recipe import Recipe
 from foundry.search import budget, strategies
 from foundry.search.budget import BudgetRules
@@ -24,6 +26,7 @@ from foundry.search.campaign.state import Event, State
 from foundry.search.certify import Seen
 from foundry.search.lab import Lab
 from foundry.search.promote import STALE, settle, track_of
+from foundry.train.code import training_code
 
 MOST_BASE_FAILURES = 3
 """Rounds in a row in which the frontier itself fails, before it is given up."""
@@ -65,13 +68,14 @@ def campaign(lab: Lab, path: Path, plan: CampaignPlan, seen: Seen, told: Callabl
         past, suggestions = lab.ledger.campaigns.events(track), LedgerSuggestions(lab.ledger)
         loop = Campaign(field, court, strategy, policy, track, journal, suggestions, past)
         journal.state = loop.state
+        loop.recode(champion.fingerprint, fingerprint([training_code(champion.to_dict()), judging_code()]))
         _agree(champion, field, loop)
         loop.open(loop.state.champion or champion.fingerprint, plan.limits, plan.asked)
         step: Step = "raced"
         while step not in ("over", "exhausted"):
             step = _step(lab, path, field, loop)
         loop.close()
-        return document(path, loop.state, strategy, step)
+        return document(path, loop.state, loop.strategy, step)
     finally:
         lab.ledger.campaigns.end(fence)
 

@@ -1,7 +1,8 @@
 """What a campaign knows: the fold of its events, nothing else. A campaign that was killed is this, folded again.
 
 Events are plain data, each one decision or what came of it: `opened`, `round`, `raced`, `court`, `certified`,
-`pruned`, `rebased`, `closed`. May not: decide, read a clock, or keep what grows faster than a fingerprint a trial.
+`pruned`, `rebased`, `recoded`, `closed`. May not: decide, read a clock, or keep what grows faster than a fingerprint a
+trial.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ class Carried:
 class State:
     champion: Point = ""
     frontier: Point = ""
+    code: str = ""
+    """What trained and judged all that is known here."""
     moves: list[dict[str, Any]] = field(default_factory=list)
     """What leads from the champion to the frontier: word, by, gain."""
     open: Event | None = None
@@ -102,6 +105,14 @@ class State:
 
     def _rebased(self, event: Event) -> None:
         self._rebase(event["champion"])
+
+    def _recoded(self, event: Event) -> None:
+        """What was measured with other code says nothing about this one's."""
+        self.code = event["code"]
+        self.tried, self.ruled, self.carry, self.curves = set(), set(), [], {}
+        self.noise.clear()
+        self._rebase(event["champion"])
+        self.prunable = None
 
     def _round(self, event: Event) -> None:
         self.open = event
