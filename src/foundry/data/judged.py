@@ -23,6 +23,8 @@ from foundry.data.split import JUDGED
 from foundry.data.tokenizer import DOCUMENT, Tokenizer
 
 STRETCH_BYTES = 2048
+FEWEST_WINDOWS = 2
+"""The judge's probes compare windows, so one is none."""
 
 
 class Stretch(NamedTuple):
@@ -107,12 +109,25 @@ class JudgedSplit:
 
     def numbers(self, judged_bytes: int) -> list[int]:
         """The numbers of the stretches that `select` gives, ascending."""
-        total = int(self.bytes.sum())
-        if judged_bytes >= total:
-            return list(range(len(self)))
-        count = max(1, judged_bytes * len(self) // total)
-        while True:
-            numbers = (2 * np.arange(count) + 1) * len(self) // (2 * count)
-            if count == 1 or self.bytes[numbers].sum() <= judged_bytes:
-                return numbers.tolist()
-            count -= 1
+        return _spaced(self.bytes, judged_bytes).tolist()
+
+
+def count_windows(judge_dir: Path, name: str, judged_bytes: int, context: int) -> int:
+    """In how many windows of `context` the judge reads a split; opens the sizes of its stretches, not their text."""
+    with np.load(judge_dir / f"{name}.npz") as stored:
+        chosen = _spaced(stored["bytes"], judged_bytes)
+        predicted = np.diff(stored["starts"])[chosen] - 1
+    return int(np.ceil(predicted / context).sum())
+
+
+def _spaced(sizes: np.ndarray, judged_bytes: int) -> np.ndarray:
+    """Numbers of evenly spaced stretches, given the bytes of each."""
+    total = int(sizes.sum())
+    if judged_bytes >= total:
+        return np.arange(len(sizes))
+    count = max(1, judged_bytes * len(sizes) // total)
+    while True:
+        numbers = (2 * np.arange(count) + 1) * len(sizes) // (2 * count)
+        if count == 1 or sizes[numbers].sum() <= judged_bytes:
+            return numbers
+        count -= 1

@@ -9,11 +9,19 @@ from typing import Any, Self, cast
 
 import numpy as np
 
-from foundry.core.errors import WorkError
+from foundry.core.errors import RequestError, WorkError
 from foundry.data import sealed
+from foundry.data.judged import FEWEST_WINDOWS, count_windows
+from foundry.data.split import JUDGED
 from foundry.data.tokenizer import SLOT, Tokenizer, TokenizerConfig
 
 TOKENIZER = "tokenizer.json"
+
+
+def too_few_tokens(tokens: int, context: int) -> RequestError:
+    message = f"{tokens} training tokens hold no window of {context} + 1"
+    hint = "shorten the context or loosen data.filter"
+    return RequestError("data.too_few_tokens", "model.context", message, hint=hint)
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,22 @@ class Prepared:
 
     def tokenizer(self) -> Tokenizer:
         return open_tokenizer(self.train_dir)
+
+    def check(self, context: int, judged_bytes: int) -> None:
+        """Raises RequestError when there is too little text for a model of this context, before one is trained."""
+        facts = self.manifest["splits"]
+        if facts["train"]["tokens"] <= context:
+            raise too_few_tokens(facts["train"]["tokens"], context)
+        for name in JUDGED:
+            windows = count_windows(self.judge_dir, name, judged_bytes, context)
+            if windows < FEWEST_WINDOWS:
+                raise RequestError(
+                    "data.too_little_text",
+                    "data.source",
+                    f"{windows} window of {context} tokens to judge by in its {name} split of {facts[name]['bytes']} "
+                    f"bytes; the judge's probes need {FEWEST_WINDOWS}",
+                    hint="add text, shorten the context, or judge more of it (--judged-bytes)",
+                )
 
     def verify(self) -> None:
         """Read and hash every file. Raises WorkError `data.corrupt` that names the first damaged one."""

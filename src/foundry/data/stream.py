@@ -16,6 +16,7 @@ from torch import Tensor
 from foundry.core.errors import RequestError
 from foundry.core.seeds import stream_seed
 from foundry.data import sealed
+from foundry.data.prepared import too_few_tokens
 
 IN_MEMORY_BYTES = 1 << 30
 
@@ -59,12 +60,7 @@ def _starts(tokens: Tensor, context: int, batch_size: int, seed: int, step: int)
     """Where the global batch's windows begin: int64 [batch_size]."""
     windows = len(tokens) - context
     if windows < 1:
-        raise RequestError(
-            "data.too_few_tokens",
-            "model.context",
-            f"{len(tokens)} training tokens hold no window of {context} + 1",
-            hint="shorten the context or loosen data.filter",
-        )
+        raise too_few_tokens(len(tokens), context)
     # Raw words of a counter-based generator, not Generator.integers, whose stream may change between numpy versions.
     # The remainder favours early windows by less than windows / 2^64.
     words = np.random.Philox(key=stream_seed(seed, "data", step)).random_raw(batch_size)

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from foundry.core.errors import WorkError
+from foundry.data.judged import FEWEST_WINDOWS
 
 
 class Stretch(Protocol):
@@ -49,9 +50,10 @@ def cut_windows(stretches: Iterable[Stretch], context: int, vocab_size: int) -> 
             lengths.append(len(piece) - 1)
             inputs.append(_padded(piece[:-1], context))
             targets.append(_padded(piece[1:], context))
-    if len(inputs) < 2 or total_bytes <= 0:
+    if len(inputs) < FEWEST_WINDOWS or total_bytes <= 0:
         hint = "judge more bytes, or use a shorter context"
-        raise WorkError("judge.too_little_text", message=f"{len(inputs)} windows; the probes need two", hint=hint)
+        message = f"{len(inputs)} windows; the probes need {FEWEST_WINDOWS}"
+        raise WorkError("judge.too_little_text", message=message, hint=hint)
     windows = Windows(np.stack(inputs), np.stack(targets), np.array(lengths), total_bytes)
     if windows.inputs.max() >= vocab_size or windows.targets.max() >= vocab_size:
         raise WorkError("judge.other_vocabulary", message=f"judged text has ids beyond the vocabulary of {vocab_size}")

@@ -34,7 +34,10 @@ def compare(
     matching.check(match)
     baseline_recipe, candidate_recipe = Recipe.load(a), Recipe.load(b)
     baseline = lab.arm_of(baseline_recipe)
-    candidate, currency = lab.candidate_arm(baseline, candidate_recipe, match)
+    if lab.unlike(baseline_recipe, candidate_recipe):  # the verdict says so, and nothing is timed, tuned or trained
+        candidate, currency, tune = lab.arm_of(candidate_recipe), "tokens", None
+    else:
+        candidate, currency = lab.candidate_arm(baseline, candidate_recipe, match)
     grid = None
     if tune is not None:
         spare = [seed for seed in range(1, len(seeds) + TUNING_SEEDS + 1) if seed not in seeds][:TUNING_SEEDS]

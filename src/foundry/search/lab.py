@@ -21,6 +21,7 @@ from foundry.search.calibrate import in_seconds
 from foundry.search.match import Arm, arm, choose, matched
 
 Say = Callable[[str], None]
+INCOMPARABLE = "match.incomparable"
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Lab:
             retry=settings.retry,
         )
         self._data: dict[str, Prepared] = {}
+        self._enough: set[tuple[str, int]] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -85,18 +87,36 @@ class Lab:
         return arm(recipe, self._vocab_size(recipe), tokens or recipe.budget.tokens)
 
     def candidate_arm(self, baseline: Arm, recipe: Recipe, currency: str | None, name: str = "") -> tuple[Arm, Match]:
-        """The candidate's arm matched to the baseline's, and the currency that it was matched in."""
+        """The candidate's arm matched to the baseline's, and the currency that it was matched in. Raises RequestError,
+        before anything is timed or trained, for one whose scores can't be compared with the baseline's."""
+        self.check_comparable(baseline.recipe, recipe)
         vocab_size = self._vocab_size(recipe)
         own = arm(recipe, vocab_size, recipe.step_tokens).flops_per_token
         chosen = choose(currency, baseline.flops_per_token, own)
         candidate = matched(baseline, recipe, vocab_size, chosen, name)
         return in_seconds(self, baseline, candidate) if chosen == "seconds" else candidate, chosen
 
+    def unlike(self, baseline: Recipe, recipe: Recipe) -> str:
+        """In what the scales of the two differ; empty when their scores can be compared."""
+        ours, theirs = self.scale(baseline, ""), self.scale(recipe, "")
+        return ", ".join(key for key in ours if ours[key] != theirs[key])
+
+    def check_comparable(self, baseline: Recipe, recipe: Recipe) -> None:
+        """Raises RequestError for scores that can't be compared, which is known before there are any."""
+        if unlike := self.unlike(baseline, recipe):
+            message = f"its scores can't be compared with {baseline.name}'s: {unlike} is another"
+            hint = "judge both on one text; to go on from another one, change the baseline by hand"
+            raise RequestError(INCOMPARABLE, "data.source", message, got=recipe.data.source, hint=hint)
+
     def _vocab_size(self, recipe: Recipe) -> int:
-        """Of the recipe's data; and what its model costs is known afterwards. Raises RequestError for broken code."""
-        vocab_size = self.data(recipe).vocab_size
-        self.engine.measure(recipe, vocab_size)
-        return vocab_size
+        """Of the recipe's data; and what its model costs is known afterwards. Raises RequestError for broken code, and
+        for too little text to train on or to judge by."""
+        data = self.data(recipe)
+        if (data.hash, recipe.model.context) not in self._enough:
+            data.check(recipe.model.context, self.settings.judged_bytes)
+            self._enough.add((data.hash, recipe.model.context))
+        self.engine.measure(recipe, data.vocab_size)
+        return data.vocab_size
 
     def spec(self, of: Arm, seed: int) -> RunSpec:
         return RunSpec(of.recipe, seed, of.tokens, self.data(of.recipe).hash)

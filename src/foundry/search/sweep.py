@@ -20,14 +20,15 @@ from foundry.search import tune as tuning
 from foundry.search.budget import BudgetRules
 from foundry.search.calibrate import FAILED as REHEARSAL_FAILED
 from foundry.search.certify import Seen
-from foundry.search.lab import Lab
+from foundry.search.lab import INCOMPARABLE, Lab
 from foundry.search.match import Arm
 from foundry.search.promote import EDITED, crown, settle
 from foundry.search.screen import Screened, screen
-from foundry.search.trial import Question, Rules, ask
+from foundry.search.trial import Question, Rules, ask, check_gain
 
-ENDS_ONE_CANDIDATE = (REHEARSAL_FAILED, "code.broken")
-"""Errors in matching a candidate's budget that are the candidate's own: it is out, the sweep goes on."""
+ENDS_ONE_CANDIDATE = {REHEARSAL_FAILED: "crash", "data.bad_tokenizer": "invalid", INCOMPARABLE: "incomparable"}
+"""Errors in preparing a candidate's data and matching its budget that are its own, with the reason that its row gives:
+it is out, the sweep goes on. Others are its code's, or a RequestError about its recipe or data."""
 
 Entrant = tuple[str, Arm, Match]
 """A candidate on its way to screening: its mutation, its arm, the currency that it was matched in."""
@@ -56,6 +57,7 @@ def sweep(lab: Lab, path: Path, plan: SweepPlan, seen: Seen) -> dict[str, Any]:
         raise RequestError("sweep.seeds", "--seeds", "at least 1", got=plan.seeds)
     tuning.check(plan.tune)
     matching.check(plan.match)
+    check_gain(plan.min_effect)
     if plan.promote:
         budget.check(lab.ledger, plan.budget)
     settled: list[str] = []
@@ -68,10 +70,7 @@ def sweep(lab: Lab, path: Path, plan: SweepPlan, seen: Seen) -> dict[str, Any]:
             candidate, currency = lab.candidate_arm(baseline, recipe, plan.match, mutation)
             candidates.append((mutation, matching.carrying(candidate), currency))
         except FoundryError as error:
-            if error.code not in ENDS_ONE_CANDIDATE:
-                raise
-            reason = error.reason if isinstance(error, BrokenCode) else "crash"
-            refused.append(_failed(mutation, reason, str(error)))
+            refused.append(_failed(mutation, _own_reason(error), str(error)))
     grid, rival = None, None
     if plan.tune and candidates:
         baseline, candidates, rival, grid = _tuned(lab, baseline, candidates, seeds)
@@ -100,7 +99,8 @@ def sweep(lab: Lab, path: Path, plan: SweepPlan, seen: Seen) -> dict[str, Any]:
     noise = [candidate.differences for candidate in screened]
     best = next((candidate for candidate in screened if candidate.gain is not None), None)
     if best is None or best.gain is None or best.gain <= 0:
-        document["why"] = "no candidate beats the baseline in screening"
+        beaten = "no candidate beats the baseline in screening"
+        document["why"] = beaten if screened else "no candidate is left to be screened"
     elif not plan.promote:
         document["why"] = "screening alone decides nothing; --promote certifies the best on fresh seeds"
     else:
@@ -152,6 +152,17 @@ def _beats_tuned(
         "its gain may be the learning rate's"
     )
     return tuned if tuned.gain is not None and tuned.gain > 0 else None
+
+
+def _own_reason(error: FoundryError) -> str:
+    """Why a candidate is out before it trains. Raises an error that isn't the candidate's own."""
+    if isinstance(error, BrokenCode):
+        return error.reason
+    if error.code in ENDS_ONE_CANDIDATE:
+        return ENDS_ONE_CANDIDATE[error.code]
+    if isinstance(error, RequestError) and error.code.startswith(("match.", "data.", "recipe.")):
+        return "invalid"
+    raise error
 
 
 def _failed(mutation: str, reason: str, detail: str) -> dict[str, Any]:

@@ -79,7 +79,9 @@ class LabField:
         recipe, edits = mutate(before, word)
         if not edits:
             return base
-        if self.match != "seconds":
+        if self.match == "seconds":
+            self.lab.check_comparable(self.champion_arm.recipe, recipe)
+        else:
             arm, _ = self.lab.candidate_arm(self.champion_arm, recipe, self.match, word)
             name = word if base == self.champion else f"{before.name}+{word}"
             if (name, arm.tokens) != (recipe.name, recipe.budget.tokens):

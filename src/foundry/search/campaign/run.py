@@ -26,6 +26,7 @@ from foundry.search.campaign.state import Event, State
 from foundry.search.certify import Seen
 from foundry.search.lab import Lab
 from foundry.search.promote import STALE, settle, track_of
+from foundry.search.trial import check_gain
 from foundry.train.code import training_code
 
 MOST_BASE_FAILURES = 3
@@ -54,6 +55,7 @@ def campaign(lab: Lab, path: Path, plan: CampaignPlan, seen: Seen, told: Callabl
 
     `told` hears of every event. Raises WorkError when another campaign runs on this ledger, or the champion fails.
     """
+    check_gain(plan.min_effect)
     words = read_space(plan.space) if plan.space is not None else None
     strategy = strategies.make(plan.strategy)
     jobs = lab.engine.jobs
