@@ -141,4 +141,7 @@ def test_what_is_promoted_trains_as_it_was_judged(home: Path) -> None:
         promoted, judged = Recipe.load(BASELINE), document["verdict"]["arms"][1]
     assert document["promoted"] == "lr:1e-2+depth:2" and document["verdict"]["match"] == "flops"
     assert promoted.budget.tokens == judged["budget_tokens"] < 64 * 40
+    reference = document["record"]["reference"]
+    assert reference["flops"] == pytest.approx(document["baseline"]["budget_flops"])
+    assert abs(reference["steps_beyond"]) <= 0.5 and judged["reference"] == reference
     assert promoted.fingerprint == judged["recipe"]

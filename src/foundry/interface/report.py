@@ -120,6 +120,10 @@ def grounds(document: Document) -> None:
         for arm in document["arms"]
     ]
     lines = [f"A run, matched in {document['match']}: {terms[0]} against {terms[1]}."]
+    beyond = [arm["reference"]["steps_beyond"] for arm in document["arms"] if "reference" in arm]
+    if any(beyond):
+        flops = document["arms"][0]["reference"]["flops"]
+        lines.append(f"Beyond the reference of {flops / 1e12:.3g} TFLOP: {beyond[0]:+.2f} and {beyond[1]:+.2f} steps.")
     spent = [f"{seconds(arm['cost']['seconds'])}" for arm in document["arms"]]
     lines.append(f"All runs of this test, tuning included: {spent[0]} against {spent[1]}.")
     if calibration := document["calibration"]:

@@ -29,9 +29,9 @@ class Timing:
     def steady(self) -> bool:
         return self.drift <= LARGEST_DRIFT
 
-    def steps_for(self, baseline_steps: int) -> int:
-        """Whole steps that the candidate makes in the time of `baseline_steps`; 0 when not even one fits."""
-        return int(baseline_steps * self.baseline_step_seconds / self.candidate_step_seconds)
+    def steps_for(self, baseline_steps: float) -> float:
+        """Steps that the candidate makes in the time of `baseline_steps`."""
+        return baseline_steps * self.baseline_step_seconds / self.candidate_step_seconds
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -88,6 +88,17 @@ class Promotions:
         last = self.last(track)
         return last["to_fp"] if last is not None else None
 
+    def reference(self, track: str, champion: str) -> tuple[dict[str, Any] | None, bool]:
+        """The reference compute that was recorded with the latest promotion to `champion`, else with the track's
+        latest; and whether it is the champion's own. None where nothing was recorded."""
+        row = self._file.row(
+            "SELECT to_fp, json_extract(effect, '$.reference') AS mark FROM promotions WHERE track = ? "
+            "AND json_extract(effect, '$.reference') IS NOT NULL ORDER BY to_fp = ? DESC, seq DESC LIMIT 1",
+            track,
+            champion,
+        )
+        return (json.loads(row["mark"]), row["to_fp"] == champion) if row is not None else (None, False)
+
     def all(self) -> list[dict[str, Any]]:
         """Every entry of every track, oldest first."""
         return self._file.rows("SELECT * FROM promotions ORDER BY seq")

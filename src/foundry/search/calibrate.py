@@ -22,7 +22,7 @@ from foundry.core.fingerprint import fingerprint
 from foundry.judge import clock
 from foundry.judge.clock import Timing
 from foundry.runs.pool import Ended, Pool, Progress, Task
-from foundry.search.match import Arm
+from foundry.search.match import Arm, whole_steps
 from foundry.train.timing import WARMUP_STEPS
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def in_seconds(lab: Lab, baseline: Arm, candidate: Arm) -> Arm:
     key = fingerprint(["calibration", *_identity(lab, baseline), *_identity(lab, candidate), _machine(lab)])
     known = lab.ledger.verdicts.fix_plan(key, 0, lambda: _measure(lab, baseline, candidate))
     timing = Timing(**known["timing"])
-    steps = timing.steps_for(baseline.steps)
+    steps = timing.steps_for(baseline.due / baseline.recipe.step_tokens)
     if steps < 1:
         raise RequestError(
             "match.too_small",
@@ -50,9 +50,10 @@ def in_seconds(lab: Lab, baseline: Arm, candidate: Arm) -> Arm:
             f"the baseline's run is over before '{candidate.name}' has made one step",
             hint="raise the baseline's budget",
         )
-    run_seconds = [baseline.steps * timing.baseline_step_seconds, steps * timing.candidate_step_seconds]
-    tokens = steps * candidate.recipe.step_tokens
-    return replace(candidate, tokens=tokens, calibration={**known, "id": key, "run_seconds": run_seconds})
+    due = steps * candidate.recipe.step_tokens
+    found = replace(candidate, tokens=whole_steps(candidate.recipe, due), due_tokens=due)
+    run_seconds = [baseline.steps * timing.baseline_step_seconds, found.steps * timing.candidate_step_seconds]
+    return replace(found, calibration={**known, "id": key, "run_seconds": run_seconds})
 
 
 def _measure(lab: Lab, baseline: Arm, candidate: Arm) -> dict[str, Any]:

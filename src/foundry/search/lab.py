@@ -18,7 +18,7 @@ from foundry.runs.ledger import Ledger
 from foundry.runs.result import Limits, RunResult, Silent, Watcher
 from foundry.runs.spec import RunSpec
 from foundry.search.calibrate import in_seconds
-from foundry.search.match import Arm, arm, choose, matched
+from foundry.search.match import Arm, arm, as_champion, choose, matched
 
 Say = Callable[[str], None]
 INCOMPARABLE = "match.incomparable"
@@ -85,6 +85,10 @@ class Lab:
     def arm_of(self, recipe: Recipe, tokens: int | None = None) -> Arm:
         """The recipe with its own budget, or with `tokens`."""
         return arm(recipe, self._vocab_size(recipe), tokens or recipe.budget.tokens)
+
+    def champion_arm(self, track: str, champion: Recipe) -> Arm:
+        """A track's champion with its own budget, and what of the track's reference compute that is."""
+        return as_champion(self.arm_of(champion), *self.ledger.promotions.reference(track, champion.fingerprint))
 
     def candidate_arm(self, baseline: Arm, recipe: Recipe, currency: str | None, name: str = "") -> tuple[Arm, Match]:
         """The candidate's arm matched to the baseline's, and the currency that it was matched in. Raises RequestError,

@@ -28,6 +28,20 @@ class Arm:
     """Of a candidate matched in seconds: the timing that its tokens follow from."""
     spent: Cost = field(default_factory=Cost)
     """What finding this arm's settings cost (search/tune.py); charged to it."""
+    due_tokens: float = 0.0
+    """What `tokens` are the nearest whole steps of: what the track's reference compute is worth in this recipe's
+    tokens. Budgets are matched to this and not to what it was rounded to, or compute would drift from champion to
+    champion. 0: `tokens` themselves."""
+
+    @property
+    def due(self) -> float:
+        return self.due_tokens or float(self.tokens)
+
+    @property
+    def reference(self) -> dict[str, float]:
+        """For the record: the reference in this recipe's tokens and in FLOPs, and the steps that the arm has beyond."""
+        steps = (self.tokens - self.due) / self.recipe.step_tokens
+        return {"tokens": self.due, "flops": self.due * self.flops_per_token, "steps_beyond": steps}
 
     @property
     def flops(self) -> int:
@@ -58,22 +72,37 @@ def arm(recipe: Recipe, vocab_size: int, tokens: int, name: str = "") -> Arm:
     return Arm(name or recipe.name, recipe, whole, flops_per_token(recipe, vocab_size))
 
 
+def as_champion(own: Arm, mark: dict[str, Any] | None, promoted: bool) -> Arm:
+    """The champion's arm, matched to the track's reference: `mark`, the latest on record, which is the champion's own
+    if it was `promoted` with it. The first champion has none, and is the reference; so is a recipe that a person put
+    there, if its compute is more than half a step away from the reference."""
+    if mark is None:
+        return own
+    due = mark["tokens"] if promoted else mark["flops"] / own.flops_per_token
+    return replace(own, due_tokens=due) if abs(own.tokens - due) <= own.recipe.step_tokens / 2 else own
+
+
 def matched(baseline: Arm, candidate: Recipe, vocab_size: int, currency: Match, name: str = "") -> Arm:
-    """The candidate's arm with as much of the currency as the baseline has, never more than whole steps of it.
+    """The candidate's arm with what the baseline is due in the currency, in the nearest whole steps.
 
     In seconds it has the baseline's tokens here: calibrate.py goes on from there. Raises RequestError.
     """
     own = flops_per_token(candidate, vocab_size)
-    tokens = baseline.flops // own if currency == "flops" else baseline.tokens
-    if tokens < candidate.step_tokens:
+    due = baseline.due * baseline.flops_per_token / own if currency == "flops" else baseline.due
+    if round(due) < candidate.step_tokens:
         raise RequestError(
             "match.too_small",
             "budget.tokens",
-            f"the baseline's budget buys {tokens} tokens of '{name or candidate.name}', less than one step of "
+            f"the baseline's budget buys {round(due)} tokens of '{name or candidate.name}', less than one step of "
             f"{candidate.step_tokens}",
             hint="raise the baseline's budget or lower the candidate's batch_size × context",
         )
-    return arm(candidate, vocab_size, tokens, name)
+    return Arm(name or candidate.name, candidate, whole_steps(candidate, due), own, due_tokens=due)
+
+
+def whole_steps(recipe: Recipe, due_tokens: float) -> int:
+    """The tokens of the nearest number of steps, at least one."""
+    return max(1, round(due_tokens / recipe.step_tokens)) * recipe.step_tokens
 
 
 def carrying(of: Arm) -> Arm:

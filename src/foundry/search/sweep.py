@@ -22,7 +22,7 @@ from foundry.search.calibrate import FAILED as REHEARSAL_FAILED
 from foundry.search.certify import Seen
 from foundry.search.lab import INCOMPARABLE, Lab
 from foundry.search.match import Arm
-from foundry.search.promote import EDITED, crown, settle
+from foundry.search.promote import EDITED, crown, settle, track_of
 from foundry.search.screen import Screened, screen
 from foundry.search.trial import Question, Rules, ask, check_gain
 
@@ -63,7 +63,7 @@ def sweep(lab: Lab, path: Path, plan: SweepPlan, seen: Seen) -> dict[str, Any]:
     settled: list[str] = []
     baseline_recipe, seeds = settle(lab.ledger, path, settled.append), list(range(1, plan.seeds + 1))
     recipes, refused, unchanged = _candidates(baseline_recipe, plan.mutations)  # before any data is prepared
-    baseline = lab.arm_of(baseline_recipe)
+    baseline = lab.champion_arm(track_of(path), baseline_recipe)
     candidates: list[Entrant] = []
     for mutation, recipe in recipes:
         try:

@@ -163,6 +163,7 @@ def _document(lab: Lab, question: Question, identity: str, plan: dict[str, Any],
     run_seconds = (_run_seconds(arms[0], found.arms[0]), _run_seconds(arms[1], found.arms[1]))
     for described, arm, seconds in zip(document["arms"], arms, run_seconds, strict=True):
         described |= {"budget_tokens": arm.tokens, "budget_flops": arm.flops, "run_seconds": seconds}
+        described["reference"] = arm.reference
     shares = used(*arms, run_seconds)
     return {
         **document,

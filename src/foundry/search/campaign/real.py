@@ -39,10 +39,13 @@ class Refusal(NamedTuple):
 
 @final
 class LabField:
-    """match: the currency asked for, None for the default; words: what may be proposed, None for all variants."""
+    """match: the currency asked for, None for the default; words: what may be proposed, None for all variants; track:
+    whose reference compute budgets are matched to."""
 
-    def __init__(self, lab: Lab, champion: Recipe, match: str | None, words: Sequence[str] | None = None) -> None:
-        self.lab, self.match = lab, match
+    def __init__(
+        self, lab: Lab, champion: Recipe, match: str | None, words: Sequence[str] | None = None, track: str = ""
+    ) -> None:
+        self.lab, self.match, self.track = lab, match, track
         self._words = tuple(words) if words is not None else None
         self._recipes: OrderedDict[Point, Recipe] = OrderedDict()
         self._applied: dict[str, Point | Refusal] = {}
@@ -53,7 +56,7 @@ class LabField:
         """Budgets are matched to this recipe's from now on."""
         self.champion = champion.fingerprint
         self._put(champion)
-        self.champion_arm = self.lab.arm_of(champion)
+        self.champion_arm = self.lab.champion_arm(self.track, champion)
         self._applied_to = ""
 
     def mutations(self, base: Point) -> Sequence[str]:
@@ -108,10 +111,11 @@ class LabField:
     def arm(self, point: Point, share: float = FULL) -> Arm:
         """The recipe with its share of the budget. Raises FoundryError for one that can't be built any more."""
         recipe = self.recipe(point)
-        if self.match == "seconds" and point != self.champion:
-            full, _ = self.lab.candidate_arm(self.champion_arm, recipe, self.match, recipe.name)
-        else:
-            full = self.lab.arm_of(recipe)
+        full = self.champion_arm
+        if point != self.champion:
+            full, _ = self.lab.candidate_arm(full, recipe, self.match, recipe.name)
+            if self.match != "seconds" and full.tokens != recipe.budget.tokens:
+                full = self.lab.arm_of(recipe)  # it carries its budget, which was matched to another champion
         if share == FULL:
             return full
         return self.lab.arm_of(recipe, max(recipe.step_tokens, int(full.tokens * share)))

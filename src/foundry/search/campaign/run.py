@@ -64,7 +64,8 @@ def campaign(lab: Lab, path: Path, plan: CampaignPlan, seen: Seen, told: Callabl
     fence = lab.ledger.campaigns.begin()
     try:
         champion = settle(lab.ledger, path, lab.say)
-        field, track = LabField(lab, champion, plan.match, words), track_of(path)
+        track = track_of(path)
+        field = LabField(lab, champion, plan.match, words, track)
         court = LedgerCourt(field, path, plan.budget, plan.min_effect, seen, plan.match)
         journal = _Told(LedgerJournal(field, track, fence), told)
         past, suggestions = lab.ledger.campaigns.events(track), LedgerSuggestions(lab.ledger)
