@@ -20,10 +20,12 @@ def generate(
     temperature: float = 1.0,
     top_k: int = 0,
     generator: torch.Generator | None = None,
+    cached: bool = True,
 ) -> Tensor:
     """ids [B, T] → [B, T + max_new_tokens]: the prompt and what follows it.
 
-    temperature: 0 takes the likeliest token; top_k: 0 for the whole vocabulary; generator: on the ids' device.
+    temperature: 0 takes the likeliest token; top_k: 0 for the whole vocabulary; generator: on the ids' device;
+    cached: False reads the whole context for each token, for a model whose code may know no cache.
     When the context is full, the last half of it is read again into a fresh cache: positions start from 0 once more,
     and a token costs as much as before, on average. A prompt longer than the context is cut to its end.
     Raises ValueError for a stacked model, an empty prompt, or a temperature or top_k below 0.
@@ -39,9 +41,11 @@ def generate(
     try:
         cache, unread = Cache(), ids[:, -context:]
         for _ in range(max_new_tokens):
-            if cache.length + unread.shape[1] > context:
+            if not cached:
+                cache, unread = Cache(), ids[:, -context:]
+            elif cache.length + unread.shape[1] > context:
                 cache, unread = Cache(), ids[:, -max(1, context // 2) :]
-            logits_BV = model.logits(model.stream(unread, cache)[:, -1:])[:, 0]
+            logits_BV = model.logits(model.stream(unread, cache if cached else None)[:, -1:])[:, 0]
             unread = choose(logits_BV, temperature, top_k, generator)
             ids = torch.cat((ids, unread), dim=1)
     finally:

@@ -98,6 +98,15 @@ def test_json_has_the_promised_keys_and_the_ledger_answers_about_them(home: Path
     )
 
 
+def test_a_folder_for_recipes_holds_the_baseline_too(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "experiments").rename(home / "mine")
+    monkeypatch.setenv("FOUNDRY_EXPERIMENTS", "mine")
+    written = document("mutate", "norm", "rmsnorm")
+    assert (written["baseline"], written["file"]) == ("mine/baseline.yaml", "mine/norm_rmsnorm.yaml")
+    assert document("sweep", "norm:rmsnorm", "--seeds", "1", *SMALL)["candidates"]
+    assert document("lineage")[0]["track"] == "mine/baseline.yaml" and not (home / "experiments").exists()
+
+
 def test_after_prepare_the_commands_it_prints_train_on_the_text(home: Path) -> None:
     lines = [json.dumps({"content": f"a line + some more, number {i}\n" * 60}) for i in range(40)]
     (home / "my texts").mkdir()

@@ -207,7 +207,7 @@ def test_one_and_one_point_zero_differ() -> None:
 
 
 def test_where_there_is_no_ledger_there_is_nothing_to_show(path: Path) -> None:
-    assert queries.log(path=path) == [] and queries.lineage(path=path) == [] and queries.promotions(path=path) == []
+    assert queries.log(path=path) == [] and queries.lineage("experiments/baseline.yaml", path=path) == [] and queries.promotions(path=path) == []
     with pytest.raises(RequestError, match=r"show\.unknown"):
         queries.show("a", path)
     assert not path.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from foundry.recipe import Recipe
 from foundry.runs import supervised
 from foundry.runs.sources import lay_out, rebuild
 from foundry.search.lab import Lab
+from foundry.search.sampling import sample
 from foundry.search.sweep import SweepPlan, sweep
 from foundry.train.direct import LocalLine
 from tests.home import small_lab, write_tiny
@@ -143,7 +145,12 @@ def test_a_workspace_part_trains_bit_by_bit_as_it_would_in_the_package(workspace
 def test_a_whole_file_model_goes_the_same_way(workspace: Path) -> None:
     with small_lab() as lab:
         result, plain = score(lab, "set:model.code=model"), score(lab, "depth:2")
+        part = score(lab, "activation:mine")
     assert result.ok and result.bpb is not None and 0 < result.facts["flops"] < plain.facts["flops"]
+    texts = [sample(run.id, "To be", 20, 0.8, 0, seed=1)["text"] for run in (result, part)]
+    assert all(text.startswith("To be") for text in texts)
+    shutil.rmtree(workspace)  # what was trained is what is sampled
+    assert [sample(run.id, "To be", 20, 0.8, 0, seed=1)["text"] for run in (result, part)] == texts
 
 
 def test_another_source_is_another_recipe_and_the_record_rebuilds_what_was_run(

@@ -11,6 +11,11 @@ def experiments() -> Path:
     return Path(os.environ.get("FOUNDRY_EXPERIMENTS", "experiments"))
 
 
+def baseline() -> Path:
+    """The recipe that candidates have to beat, unless another is named."""
+    return experiments() / "baseline.yaml"
+
+
 def runs() -> Path:
     """The ledger, one folder a run, reports."""
     return Path(os.environ.get("FOUNDRY_RUNS", "runs"))

@@ -77,7 +77,12 @@ class Prepared:
 
 def open_tokenizer(folder: Path | str) -> Tokenizer:
     """The tokenizer in a train_dir, its file verified. Raises WorkError `data.corrupt`."""
-    stored = json.loads(sealed.checked(Path(folder), TOKENIZER).read_bytes())
+    return read_tokenizer(sealed.checked(Path(folder), TOKENIZER).read_bytes())
+
+
+def read_tokenizer(content: bytes) -> Tokenizer:
+    """The tokenizer that a file of `write_tokenizer` holds."""
+    stored = json.loads(content)
     return cast(TokenizerConfig, SLOT.parse(stored["config"])).loads(stored["state"])
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from foundry.core import places
 from foundry.core.errors import RequestError
 from foundry.interface import options
 from foundry.interface.options import Json, emit
@@ -69,7 +70,7 @@ def diff(
 
 
 def lineage(
-    baseline: Annotated[str, typer.Argument(help="The baseline file.")] = "experiments/baseline.yaml",
+    baseline: Annotated[str, typer.Argument(help="The baseline file.")] = str(places.baseline()),
     as_json: Json = False,
 ) -> None:
     """How the baseline came to be: every promotion, oldest first.

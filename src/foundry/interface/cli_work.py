@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from foundry.core import places
 from foundry.interface import options
 from foundry.interface.options import Json, emit
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from foundry.interface.progress import Display
     from foundry.search.lab import Lab
 
-BASELINE = Path("experiments/baseline.yaml")
+BASELINE = places.baseline()
 data_app = typer.Typer(no_args_is_help=True, help="Prepared data.")
 
 
@@ -69,7 +70,6 @@ def mutate(
 
         table = catalogue()
         return emit(table) if as_json else report.catalogue(table)
-    from foundry.core import places
     from foundry.mutate import parse, write
 
     written = write(baseline, parse(family, variant), places.experiments(), force=force).to_json()

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from foundry.core import places
+
 console = Console(highlight=False, soft_wrap=True)
 Document = dict[str, Any]
 NO_RUN: Document = {"run": "", "seed": "", "status": "", "val_bpb": None}
@@ -95,7 +97,7 @@ def sweep(document: Document) -> None:
 
 def lineage_of(file: str) -> str:
     """The command that shows how this baseline came to be."""
-    return "foundry lineage" + ("" if file == "experiments/baseline.yaml" else f" {shlex.quote(file)}")
+    return "foundry lineage" + ("" if file == str(places.baseline()) else f" {shlex.quote(file)}")
 
 
 def comparison(document: Document) -> None:

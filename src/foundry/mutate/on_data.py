@@ -33,5 +33,5 @@ def commands_to_train(baseline: Path, data: DataConfig) -> list[str]:
     if not mutation:
         return [f"foundry train {shlex.quote(str(baseline))}"]
     written = places.experiments() / file_name(parse(mutation))
-    at = f" --baseline {shlex.quote(str(baseline))}" if baseline != places.experiments() / "baseline.yaml" else ""
+    at = f" --baseline {shlex.quote(str(baseline))}" if baseline != places.baseline() else ""
     return [f"foundry mutate {shlex.quote(mutation)}{at}", f"foundry train {shlex.quote(str(written))}"]

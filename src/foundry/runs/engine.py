@@ -17,8 +17,8 @@ from typing import Any
 
 from foundry.core import places
 from foundry.core.errors import BrokenCode, RunFailure, WorkError
-from foundry.core.files import write_json
-from foundry.data.prepared import Prepared
+from foundry.core.files import write_atomic, write_json
+from foundry.data.prepared import TOKENIZER, Prepared
 from foundry.recipe import Recipe
 from foundry.runs import costs
 from foundry.runs.arrange import Arranger
@@ -213,6 +213,8 @@ class Engine:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "recipe.yaml").exists():
             spec.recipe.save(folder / "recipe.yaml")
+        if not (kept := tokenizer_file(spec.data_hash)).exists():
+            write_atomic(kept, (data.train_dir / TOKENIZER).read_bytes())
         return {
             "model": recipe["model"],
             "train": recipe["train"],
@@ -363,6 +365,11 @@ class Engine:
 
 def run_folder(run_id: str) -> Path:
     return places.runs().absolute() / run_id[:16]  # workers may stand elsewhere
+
+
+def tokenizer_file(data_hash: str) -> Path:
+    """The tokenizer that runs on this data need to be used, kept with them: the corpus may change or go."""
+    return places.runs().absolute() / "tokenizers" / f"{data_hash}.json"
 
 
 def _as_failure(event: Ended) -> RunFailure:

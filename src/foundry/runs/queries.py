@@ -87,7 +87,7 @@ def promotions(*, limit: int = 20, path: Path | None = None) -> list[dict[str, A
     return [_promotion(row) for row in rows]
 
 
-def lineage(baseline: str = "experiments/baseline.yaml", path: Path | None = None) -> list[dict[str, Any]]:
+def lineage(baseline: str, path: Path | None = None) -> list[dict[str, Any]]:
     """How the champion of a baseline file, by whatever path, came to be, oldest first."""
     names = dict.fromkeys((places.track(Path(baseline)), places.former_track(Path(baseline))))
     with reading(path) as file:

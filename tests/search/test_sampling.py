@@ -1,0 +1,67 @@
+"""A run keeps what it needs to be used: its tokenizer, its recipe, its code, whatever becomes of the files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from foundry.core.errors import WorkError
+from foundry.recipe import Recipe
+from foundry.runs.engine import tokenizer_file
+from foundry.search.sampling import sample
+from tests.home import small_lab, write_tiny
+
+BASELINE = Path("experiments/baseline.yaml")
+LETTERS = "abcdefgh \n"
+
+
+def write_corpus(path: Path, letters: str) -> None:
+    lines = ["".join(letters[(i * k + k) % len(letters)] for i in range(400)) for k in range(1, 40)]
+    path.write_text("".join(json.dumps({"text": line}) + "\n" for line in lines))
+
+
+def trained(recipe: Recipe) -> str:
+    with small_lab() as lab:
+        result = lab.gather([(lab.arm_of(recipe), 1)])[0]
+    assert result.ok, result.detail
+    return result.id
+
+
+def text(run: str) -> str:
+    return sample(run[:12], "a", 40, 1.0, 0, seed=3)["text"]
+
+
+def test_a_run_speaks_its_own_letters_whatever_becomes_of_the_corpus(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOUNDRY_CACHE", str(tmp_path / "cache"))
+    corpus = tmp_path / "good.jsonl"
+    write_corpus(corpus, LETTERS)
+    run = trained(Recipe.load(write_tiny(BASELINE, data__source=f"file:{corpus}")))
+    said = text(run)
+    assert set(said) <= set(LETTERS)
+    write_corpus(corpus, LETTERS.upper() + "z")
+    assert text(run) == said
+    corpus.unlink()
+    shutil.rmtree(tmp_path / "cache")
+    BASELINE.unlink()
+    assert text(run) == said
+
+
+def test_a_run_of_a_time_that_kept_no_tokenizer_is_not_given_another_ones(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOUNDRY_CACHE", str(tmp_path / "cache"))
+    corpus = tmp_path / "good.jsonl"
+    write_corpus(corpus, LETTERS)
+    recipe = Recipe.load(write_tiny(BASELINE, data__source=f"file:{corpus}"))
+    run = trained(recipe)
+    said = text(run)
+    shutil.rmtree(tokenizer_file("").parent)
+    assert text(run) == said
+    write_corpus(corpus, LETTERS.upper())
+    with pytest.raises(WorkError, match=r"sample\.other_data"):
+        text(run)
