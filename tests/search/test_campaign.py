@@ -14,7 +14,7 @@ from foundry.search.campaign.campaign import Campaign
 from foundry.search.campaign.court import FieldCourt
 from foundry.search.campaign.field import Court, Point, Ruling, Wanted
 from foundry.search.campaign.policy import Limits, Policy
-from foundry.search.campaign.state import Event, folded
+from foundry.search.campaign.state import Carried, Event, folded
 from foundry.search.strategies import Proposal
 from tests.search.simulated import Simulated, mixed, no_ops
 
@@ -130,6 +130,14 @@ def test_proposals_from_outside_are_raced_first_and_a_bad_one_is_refused_with_it
     assert (first["entries"][0]["word"], first["entries"][0]["by"], first["entries"][0]["proposal"]) == (
         "a:2", "agent", 100)  # fmt: skip
     assert "no such word" in queue.refused[101] and "in this round" in queue.refused[102]
+
+
+def test_a_carried_stack_loses_the_words_that_its_new_frontier_has() -> None:
+    field = Simulated(mixed())
+    loop = Campaign(field, court_of(field), strategies.make("outside"))
+    loop.open("a:2")
+    loop.state.carry = [Carried("a:2+c:1", "evolve", "gained beside another"), Carried("a:2", "evolve", "")]
+    assert [entry["word"] for entry in loop._proposed()["entries"]] == ["c:1"]  # pyright: ignore
 
 
 def test_a_campaign_that_is_driven_only_from_outside_works_as_the_built_in_ones_do() -> None:

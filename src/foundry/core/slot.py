@@ -35,6 +35,11 @@ class PartConfig(Section):
 
     kind: str = ""
 
+    def alike(self, context: int, layers: int, steps: int) -> PartConfig:
+        """The plainest config that trains as this one does in a model of this context and depth over so many steps;
+        itself, unless its own file says better."""
+        return self
+
     @field_validator("kind", mode="after")
     @classmethod
     def _kind_is_the_file_name(cls, kind: str) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # the recipe's room imports torch, and listing families must 
     from foundry.recipe import Recipe
     from foundry.recipe.edits import Edit
 
+NO_EFFECT = "mutate.no_effect"
 _MAX_NAME = 200  # characters of a recipe's name
 
 
@@ -27,7 +28,7 @@ def mutate(recipe: Recipe, mutation: Mutation | str) -> tuple[Recipe, list[Edit]
 
     Every change is computed against `recipe` as it is, so their order means nothing, and the edits' inverses lead
     back. Raises RequestError: a family or variant that isn't there, two changes that claim one path (both are named),
-    or a result that isn't a recipe.
+    a result that isn't a recipe, a change that does nothing beside the others, or one that no run would feel.
     """
     from foundry.recipe import edits
 
@@ -41,11 +42,38 @@ def mutate(recipe: Recipe, mutation: Mutation | str) -> tuple[Recipe, list[Edit]
         error.message += f" [in mutation {mutation}]" if error.code != "mutate.conflict" else ""
         raise
     after = result.to_dict()
-    return result, [
+    made = [
         edits.Edit(edit.path, edit.old, get_path(after, edit.path), edit.by)  # a part given in short is spelled out
         for edit in claims
         if edit.path != "name" and get_path(after, edit.path) != edit.old
     ]
+    if result.fingerprint != recipe.fingerprint:
+        _check_effect(recipe, result, mutation, claims)
+    return result, made
+
+
+def _check_effect(recipe: Recipe, result: Recipe, mutation: Mutation, claims: list[Edit]) -> None:
+    """Raises RequestError for a change without which the result would train as it does: it would be tried and credited
+    for nothing. A label is none."""
+    from foundry.recipe import edits
+    from foundry.recipe.effective import effective
+
+    for change in mutation.changes:
+        others = [edit for edit in claims if edit.by != str(change)]
+        if all(edit.path == "name" for edit in claims if edit.by == str(change)):
+            continue
+        try:
+            without = edits.apply(recipe, others) if others else recipe
+        except FoundryError:
+            continue  # the others don't fit without it
+        if effective(without) == effective(result):
+            raise no_effect(str(change))
+
+
+def no_effect(change: str) -> RequestError:
+    """Of a change that no run would feel."""
+    message = "changes no run here: what it sets is there already, or makes no difference beside the rest"
+    return RequestError(NO_EFFECT, change, message, got=change, hint="drop it")
 
 
 def all_variants(recipe: Recipe) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 from foundry.core.errors import BrokenCode, FoundryError, RequestError, WorkError
 from foundry.judge.verdict import Match
 from foundry.mutate import mutate
+from foundry.mutate.apply import NO_EFFECT
 from foundry.recipe import Recipe
 from foundry.search import budget
 from foundry.search import match as matching
@@ -20,13 +21,19 @@ from foundry.search import tune as tuning
 from foundry.search.budget import BudgetRules
 from foundry.search.calibrate import FAILED as REHEARSAL_FAILED
 from foundry.search.certify import Seen
+from foundry.search.effect import check_effect
 from foundry.search.lab import INCOMPARABLE, Lab
 from foundry.search.match import Arm
 from foundry.search.promote import EDITED, crown, settle, track_of
 from foundry.search.screen import Screened, screen
 from foundry.search.trial import Question, Rules, ask, check_gain
 
-ENDS_ONE_CANDIDATE = {REHEARSAL_FAILED: "crash", "data.bad_tokenizer": "invalid", INCOMPARABLE: "incomparable"}
+ENDS_ONE_CANDIDATE = {
+    REHEARSAL_FAILED: "crash",
+    "data.bad_tokenizer": "invalid",
+    INCOMPARABLE: "incomparable",
+    NO_EFFECT: "invalid",
+}
 """Errors in preparing a candidate's data and matching its budget that are its own, with the reason that its row gives:
 it is out, the sweep goes on. Others are its code's, or a RequestError about its recipe or data."""
 
@@ -67,6 +74,7 @@ def sweep(lab: Lab, path: Path, plan: SweepPlan, seen: Seen) -> dict[str, Any]:
     candidates: list[Entrant] = []
     for mutation, recipe in recipes:
         try:
+            check_effect(lab, baseline_recipe, mutation, recipe)
             candidate, currency = lab.candidate_arm(baseline, recipe, plan.match, mutation)
             candidates.append((mutation, matching.carrying(candidate), currency))
         except FoundryError as error:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor, nn
 
+from foundry.core.slot import PartConfig
+from foundry.modules.attention import gqa
 from foundry.modules.grouped import GroupedConfig, GroupedHeads
 from foundry.modules.norm import NormConfig
 from foundry.modules.parts import Linear
@@ -20,6 +22,10 @@ class Config(GroupedConfig):
     """Tokens that a query sees, itself included."""
     full_every: int = Field(0, ge=0, le=512)
     """Layers number n − 1, 2n − 1, … (from 0) have no window; 0 for a window in all."""
+
+    def alike(self, context: int, layers: int, steps: int) -> PartConfig:
+        unbounded = self.window >= context or self.full_every == 1
+        return gqa.Config(heads=self.heads, kv_heads=self.kv_heads) if unbounded else self
 
     def build(self, width: int, layer: int, norm: NormConfig) -> nn.Module:
         full = self.full_every > 0 and (layer + 1) % self.full_every == 0

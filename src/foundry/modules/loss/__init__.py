@@ -20,6 +20,10 @@ class LossConfig(PartConfig, ABC):
     neutral: ClassVar[Mapping[str, Any] | None] = None
     """The values of its own fields under which a kind is plain cross-entropy; None if there are none."""
 
+    def alike(self, context: int, layers: int, steps: int) -> PartConfig:
+        own = self.model_dump(exclude={"kind"})
+        return SLOT.parse("cross_entropy") if own == self.neutral else self
+
     @abstractmethod
     def build(self) -> LossFunction:
         """(logits [P?, B, T, V], targets [P?, B, T]) → mean loss in nats, [] alone or [P] stacked."""

@@ -8,13 +8,17 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
+from foundry.core.slot import PartConfig
 from foundry.modules.parts import along_last, parameter
-from foundry.modules.values import Values, ValuesConfig, ValueSizes
+from foundry.modules.values import Values, ValuesConfig, ValueSizes, plain
 
 
 class Config(ValuesConfig):
     share: float = Field(0.5, gt=0, lt=1)
     """The first layer's part of the blend at the start; learned from there, one number a layer."""
+
+    def alike(self, context: int, layers: int, steps: int) -> PartConfig:
+        return self if layers > 1 else plain.Config()
 
     def build(self, sizes: ValueSizes) -> Values | None:
         return ValueResidual(sizes.layers, self.share) if sizes.layers > 1 else None

@@ -10,10 +10,13 @@ its events, asks for the same runs, which costs nothing, and goes on. May not: t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any, Literal, Protocol
 
 from foundry.core.errors import FoundryError
+from foundry.mutate import stack_of, words_of
+from foundry.mutate.apply import NO_EFFECT
 from foundry.search.campaign.field import Court, Field, Point
 from foundry.search.campaign.policy import Limits, Policy
 from foundry.search.campaign.prune import left_out, pruning
@@ -176,8 +179,10 @@ class Campaign:
             entries.append({**known, "proposal": number, "lot": rng.random()})
             return ""
 
-        for carried in state.carry:
-            enter(carried, None)
+        for carried in state.carry:  # made for another frontier, which may have some of its words by now
+            left = stack_of(word for word in words_of(carried.word) if not self._is_idle(base, word))
+            if left:
+                enter(replace(carried, word=left), None)
         for number, proposal in self.suggestions.take(max(self.policy.batch - len(entries), 0)):
             if refused := enter(proposal, number):
                 self.suggestions.refuse(number, refused)
@@ -198,6 +203,13 @@ class Campaign:
         except FoundryError:
             return False
         return point not in self.state.tried and point not in seen
+
+    def _is_idle(self, base: Point, word: str) -> bool:
+        """Whether the word fits and changes nothing."""
+        try:
+            return self.field.apply(base, word) == base
+        except FoundryError as error:
+            return error.code == NO_EFFECT
 
     def _changes(self, base: Point, word: str) -> bool:
         try:

@@ -19,6 +19,7 @@ from foundry.mutate.families import FAMILIES
 from foundry.mutate.words import expand
 from foundry.recipe import Recipe
 from foundry.search.campaign.field import FULL, Outcome, Point, Wanted
+from foundry.search.effect import check_effect
 from foundry.search.lab import Lab
 from foundry.search.match import Arm, carrying
 
@@ -82,6 +83,7 @@ class LabField:
         recipe, edits = mutate(before, word)
         if not edits:
             return base
+        check_effect(self.lab, before, word, recipe)
         if self.match == "seconds":
             self.lab.check_comparable(self.champion_arm.recipe, recipe)
         else:
