@@ -5,19 +5,19 @@ Nothing heavy is imported before a verb needs it. Errors are one line and never 
 
 from __future__ import annotations
 
-import json
+import errno
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import typer
 from typer.exceptions import TyperException
 
 from foundry import __version__
-from foundry.core.errors import FoundryError, nearest
+from foundry.core.errors import FoundryError, RequestError, WorkError, nearest
 from foundry.interface import cli_campaign, cli_code, cli_read, cli_work
+from foundry.interface.terminal import emit, guarded
 
 app = typer.Typer(
     name="foundry",
@@ -36,7 +36,7 @@ cli_code.register(app)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(__version__)
+        sys.stdout.write(f"{__version__}\n")
         raise typer.Exit()
 
 
@@ -51,49 +51,62 @@ def _options(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code: 0 done, 1 the work failed, 2 the request was wrong, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    as_json = "--json" in arguments
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup's wish is kept
+            signal.signal(number, _interrupt)
+    with guarded() as out:
+        code = _run(arguments, "--json" in arguments)
+        out.flush()
+        if out.lost and out.lost != os.strerror(errno.EPIPE):  # a reader like `head` that left is no failure
+            sys.stderr.write(f"[os.stdout] what was to be printed is lost: {out.lost}; the work is kept\n")
+            code = code or 1
+        return code
+
+
+def _run(arguments: list[str], as_json: bool) -> int:
     try:
         result = typer.main.get_command(app).main(args=arguments, prog_name="foundry", standalone_mode=False)
-        sys.stdout.flush()
         if result == 130:  # how typer says that Ctrl-C was pressed
             raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
     except FoundryError as error:
-        return _fail(error.to_json(), str(error), error.exit_code, as_json)
+        return _fail(error, as_json)
     except TyperException as error:
         return _usage(error, as_json)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail(
-            {"error": {"code": "interrupted"}}, "interrupted; the same command goes on from here", 130, as_json
-        )
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a reader like `head` left: not an error
-        return 0
+        _fail(WorkError("interrupted", "", "interrupted", hint="the same command goes on from here"), as_json)
+        return 130
+    except MemoryError:
+        hint = "raise its limit (ulimit -v), or free some"
+        return _fail(WorkError("os.memory", "", "this process may have no more memory", hint=hint), as_json)
     except OSError as error:
-        line = f"[os.{type(error).__name__}] {error.filename or ''}: {error.strerror or error}"
-        body = {"error": {"code": "os", "path": str(error.filename or ""), "got": None, "choices": [], "hint": line}}
-        return _fail(body, line, 1, as_json)
+        name, message = str(error.filename or ""), str(error.strerror or error)
+        return _fail(WorkError(f"os.{type(error).__name__}", name, message), as_json)
+    except Exception as error:
+        if os.environ.get("FOUNDRY_DEBUG"):
+            raise
+        where = f"{type(error).__name__}: {error}"
+        hint = "not your doing, it seems; FOUNDRY_DEBUG=1 shows where"
+        return _fail(WorkError("internal.error", "", where, hint=hint), as_json)
 
 
 def _usage(error: TyperException, as_json: bool) -> int:
     """The parser's complaint in our form: one line, with the nearest command or option."""
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
-        typer.echo(context.get_help() if context else app.info.help)
+        sys.stdout.write(f"{context.get_help() if context else app.info.help}\n")
         return 0
     message = " ".join(error.format_message().split()).rstrip(".")
     got, choices = getattr(error, "option_name", None), list(getattr(error, "possibilities", None) or [])
     hint = nearest(got, choices) or f"see `{context.command_path if context else 'foundry'} --help`"
-    body: dict[str, Any] = {"code": "usage", "path": message, "got": got, "choices": choices, "hint": hint}
-    return _fail({"error": body}, f"[usage] {message}; {hint}", 2, as_json)
+    return _fail(RequestError("usage", "", message, got=got, choices=choices, hint=hint), as_json)
 
 
-def _fail(body: dict[str, Any], line: str, code: int, as_json: bool) -> int:
+def _fail(error: FoundryError, as_json: bool) -> int:
     if as_json:
-        print(json.dumps(body))
-    print(line, file=sys.stderr)
-    return code
+        emit(error.to_json())
+    sys.stderr.write(f"{error}\n")
+    return error.exit_code
 
 
 def _interrupt(signum: int, frame: object) -> None:

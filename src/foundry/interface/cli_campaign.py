@@ -9,7 +9,8 @@ import typer
 
 from foundry.interface import options
 from foundry.interface.cli_work import BASELINE, bench
-from foundry.interface.options import Json, emit
+from foundry.interface.options import Json
+from foundry.interface.terminal import emit
 
 
 def register(app: typer.Typer) -> None:
@@ -18,9 +19,9 @@ def register(app: typer.Typer) -> None:
 
 
 def campaign(
-    hours: Annotated[float | None, typer.Option(help="Stop after so many hours of work.")] = None,
-    flops: Annotated[float | None, typer.Option(help="Stop after so many training FLOPs, such as 1e17.")] = None,
-    runs: Annotated[int | None, typer.Option(help="Stop after about so many runs.")] = None,
+    hours: Annotated[float | None, options.real(1e-4, 1e6, "Stop after so many hours of work.")] = None,
+    flops: Annotated[float | None, options.real(1, 1e30, "Stop after so many training FLOPs, such as 1e17.")] = None,
+    runs: Annotated[int | None, typer.Option(min=1, max=1_000_000_000, help="Stop after about so many runs.")] = None,
     strategy: Annotated[
         str, typer.Option(help="Who proposes: portfolio, evolve, grid, random, tpe, cmaes, or outside.")
     ] = "portfolio",
@@ -74,7 +75,7 @@ def propose(
 
 
 def history(
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many trials, newest first.")] = 20,
+    limit: options.Limit = 20,
     word: Annotated[str, typer.Option(help="Only trials with this family or mutation in them.")] = "",
     as_json: Json = False,
 ) -> None:
@@ -91,7 +92,7 @@ def history(
 
 def reproduce(
     promotion: Annotated[str, typer.Argument(help="Id of a promotion, or its beginning; see foundry lineage.")],
-    pairs: Annotated[int, typer.Option(min=1, help="How many of its pairs to train again.")] = 8,
+    pairs: Annotated[int, typer.Option(min=1, max=60, help="How many of its pairs to train again.")] = 8,
     jobs: options.Jobs = 0,
     device: options.Device = "auto",
     as_json: Json = False,

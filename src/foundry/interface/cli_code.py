@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from foundry.interface.options import Json, emit
+from foundry.interface.options import Json
+from foundry.interface.terminal import console, emit
 
 
 def register(app: typer.Typer) -> None:
@@ -44,11 +45,7 @@ def adopt(
 
     with Ledger.open() as ledger:
         document = verb(ledger, kind, force)
-    if as_json:
-        return emit(document)
-    typer.echo(f"Moved {document['from']} to {document['to']}.")
-    typer.echo(f"Recipes with {document['slot']}:{document['kind']} have a new identity now; their runs will be new.")
-    return typer.echo(f"Next: {document['commit']}")
+    emit(document) if as_json else _adopted(document)
 
 
 def rebuild(
@@ -66,9 +63,17 @@ def rebuild(
     with Ledger.open() as ledger:
         document = verb(ledger, recipe, folder)
     if as_json:
-        return emit(document)
-    typer.echo(f"Wrote {len(document['files'])} files to {folder}.")
-    return typer.echo(f"Next: FOUNDRY_WORKSPACE={document['workspace']} foundry train {folder / 'recipe.yaml'}")
+        emit(document)
+    else:
+        console.print(f"Wrote {len(document['files'])} files to {folder}.")
+        console.print(f"Next: FOUNDRY_WORKSPACE={document['workspace']} foundry train {folder / 'recipe.yaml'}")
+
+
+def _adopted(document: dict[str, Any]) -> None:
+    part = f"{document['slot']}:{document['kind']}"
+    console.print(f"Moved {document['from']} to {document['to']}.")
+    console.print(f"Recipes with {part} have a new identity now; their runs will be new.")
+    console.print(f"Next: {document['commit']}")
 
 
 def _report(document: dict[str, Any]) -> None:
@@ -76,15 +81,17 @@ def _report(document: dict[str, Any]) -> None:
     file, kind = document["file"], f"{document['slot']}:{document['kind']}"
     for fault in document["faults"]:
         line = f":{fault['line']}" if fault["line"] else ""
-        typer.echo(f"{file}{line}: {fault['clause']}")
+        console.print(f"{file}{line}: {fault['clause']}")
         for label, text in (
             ("says", " ".join(filter(None, (fault["says"], f"[{fault['contract']}]" if fault["contract"] else "")))),
             ("seen", fault["seen"]),
             ("mend", fault["mend"]),
         ):
             if text:
-                typer.echo(f"  {label}  {text}")
+                console.print(f"  {label}  {text}")
     if document["printed"]:
-        typer.echo(f"it printed: {document['printed']}")
+        console.print(f"it printed: {document['printed']}")
     held, broken = len(document["passed"]), len(document["faults"])
-    typer.echo(f"{kind}: {held} clauses hold, {broken} broken ({document['seconds']} s, sandbox: {document['tier']})")
+    console.print(
+        f"{kind}: {held} clauses hold, {broken} broken ({document['seconds']} s, sandbox: {document['tier']})"
+    )

@@ -9,7 +9,8 @@ import typer
 from foundry.core import places
 from foundry.core.errors import RequestError
 from foundry.interface import options
-from foundry.interface.options import Json, emit
+from foundry.interface.options import Json
+from foundry.interface.terminal import emit
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 
 def log(
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, newest first.")] = 20,
+    limit: options.Limit = 20,
     status: Annotated[str | None, typer.Option(help="queued, running, trained, done or failed.")] = None,
     stale: Annotated[bool, typer.Option("--stale", help="Runs of other code than today's.")] = False,
     as_json: Json = False,

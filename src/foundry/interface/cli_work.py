@@ -11,7 +11,8 @@ import typer
 
 from foundry.core import places
 from foundry.interface import options
-from foundry.interface.options import Json, emit
+from foundry.interface.options import Json
+from foundry.interface.terminal import console, emit
 
 if TYPE_CHECKING:
     from foundry.interface.progress import Display
@@ -78,7 +79,7 @@ def mutate(
 
 def train(
     recipe: Annotated[Path, typer.Argument(help="A recipe.")],
-    seed: Annotated[int, typer.Option(min=0, help="The run's seed.")] = 0,
+    seed: options.Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Insist on going on from a checkpoint.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget this run's checkpoint and result first.")] = False,
     device: options.Device = "auto",
@@ -110,7 +111,7 @@ def sweep(
     promote: Annotated[bool, typer.Option("--promote", help="Certify the best; make it the baseline.")] = False,
     baseline: Annotated[Path, typer.Option(help="The recipe to beat.")] = BASELINE,
     jobs: options.Jobs = 0,
-    seeds: Annotated[int, typer.Option(min=1, help="Screening seeds.")] = 2,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Screening seeds.")] = 2,
     match: options.Match = None,
     tune: options.Tune = None,
     control: options.Control = None,
@@ -181,10 +182,10 @@ def compare(
 def sample(
     run: Annotated[str, typer.Argument(help="Id of a run, or its beginning.")],
     prompt: Annotated[str, typer.Argument(help="How the text begins.")] = "\n",
-    tokens: Annotated[int, typer.Option(min=1, help="How many tokens to add.")] = 300,
-    temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token each time.")] = 0.8,
-    top_k: Annotated[int, typer.Option(min=0, help="Choose among the likeliest k; 0 for all.")] = 0,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    tokens: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many tokens to add.")] = 300,
+    temperature: Annotated[float, options.real(0, 1000, "0 takes the likeliest token each time.")] = 0.8,
+    top_k: Annotated[int, typer.Option(min=0, max=1 << 30, help="Choose among the likeliest k; 0 for all.")] = 0,
+    seed: options.Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Generate text with a trained run.
@@ -194,7 +195,7 @@ def sample(
     from foundry.search.sampling import sample as verb
 
     document = verb(run, prompt, tokens, temperature, top_k, seed)
-    emit(document) if as_json else typer.echo(document["text"])
+    emit(document) if as_json else console.print(document["text"])
 
 
 def revert(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -13,14 +13,34 @@ if TYPE_CHECKING:
     from foundry.judge.budget import Control as ErrorControl
     from foundry.search.budget import BudgetRules
 
+LARGEST_SEED = 2**63 - 1
+
+
+def finite(value: float | None) -> float | None:
+    """The value, unless it is no number: between all bounds, as it compares."""
+    if value is not None and math.isnan(value):
+        raise typer.BadParameter("nan is not a number")
+    return value
+
+
+def real(low: float, high: float, help: str, *names: str) -> Any:
+    """An option that takes a number in [low, high]."""
+    return typer.Option(*names, min=low, max=high, callback=finite, help=help)
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Runs at once; 0: one a core (CPU), one (accelerator).")]
+Jobs = Annotated[
+    int, typer.Option("--jobs", "-j", min=0, max=4096, help="Runs at once; 0: one a core (CPU), one (accelerator).")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
-JudgedBytes = Annotated[int, typer.Option(help="Bytes of held-out text that a score is taken on.")]
-WallSeconds = Annotated[float, typer.Option(help="Longest that one run may take, in seconds.")]
-StallSeconds = Annotated[float, typer.Option(help="Longest that a run may go without a sign of life, in seconds.")]
-MemoryGb = Annotated[float, typer.Option(help="Memory that one run may use, in GB; 0: an equal share.")]
+JudgedBytes = Annotated[
+    int, typer.Option(min=1024, max=1 << 40, help="Bytes of held-out text that a score is taken on.")
+]
+WallSeconds = Annotated[float, real(1, 1e9, "Longest that one run may take, in seconds.")]
+StallSeconds = Annotated[float, real(1, 1e9, "Longest that a run may go without a sign of life, in seconds.")]
+MemoryGb = Annotated[float, real(0, 1e6, "Memory that one run may use, in GB; 0: an equal share.")]
 Retry = Annotated[bool, typer.Option("--retry", help="Train again what crashed, hung or ran out of memory before.")]
+Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="The seed of what is random.")]
 Match = Annotated[
     str | None,
     typer.Option(help="What the arms get equally: tokens, flops or seconds. Default: flops when structure differs."),
@@ -33,18 +53,15 @@ Control = Annotated[
     str | None,
     typer.Option(help="Error control of the first season: fdr (default), fwer or per-comparison."),
 ]
-Rate = Annotated[float | None, typer.Option("--q", help="The error rate of the first season; 0.10.")]
+Rate = Annotated[float | None, real(1e-6, 0.999, "The error rate of the first season; 0.10.", "--q")]
 BasePairs = Annotated[
-    int | None, typer.Option("--max-pairs", help="Most pairs of an ordinary test of the first season; 12.")
+    int | None,
+    typer.Option("--max-pairs", min=3, max=60, help="Most pairs of an ordinary test of the first season; 12."),
 ]
-Alpha = Annotated[float, typer.Option(help="Chance of a false verdict `better`, at most.")]
-MaxPairs = Annotated[int, typer.Option(help="Most pairs of runs before the test ends undecided.")]
-MinEffect = Annotated[float, typer.Option(help="Gain in bits per byte below which nothing counts as better.")]
-
-
-def emit(document: dict[str, Any] | list[Any]) -> None:
-    """One JSON document on stdout."""
-    typer.echo(json.dumps(document, indent=2, allow_nan=False))
+Alpha = Annotated[float, real(1e-6, 0.999, "Chance of a false verdict `better`, at most.")]
+MaxPairs = Annotated[int, typer.Option(min=3, max=60, help="Most pairs of runs before the test ends undecided.")]
+MinEffect = Annotated[float, real(0, 100, "Gain in bits per byte below which nothing counts as better.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000_000, help="How many, newest first.")]
 
 
 def seed_list(text: str) -> tuple[int, ...]:
@@ -53,8 +70,11 @@ def seed_list(text: str) -> tuple[int, ...]:
         seeds = tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError:
         raise RequestError("usage.seeds", "--seeds", "numbers with commas between", got=text) from None
-    if seeds and (len(seeds) < 3 or len(set(seeds)) < len(seeds) or min(seeds) < 0):
-        raise RequestError("usage.seeds", "--seeds", "at least three different numbers, none negative", got=text)
+    if seeds and not (
+        3 <= len(seeds) <= 60 and len(set(seeds)) == len(seeds) and 0 <= min(seeds) <= max(seeds) < 2**63
+    ):
+        message = f"3 to 60 different numbers, each from 0 to {LARGEST_SEED}"
+        raise RequestError("usage.seeds", "--seeds", message, got=text[:200])
     return seeds
 
 

@@ -6,9 +6,9 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from foundry.interface.terminal import PlainConsole, shown
 from foundry.runs.result import RunResult
 from foundry.runs.spec import RunSpec
 
@@ -20,12 +20,12 @@ class Display:
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
-        self.console = Console(stderr=True, highlight=False)
+        self.console = PlainConsole(stderr=True)
         self.live = self.console.is_terminal and not quiet
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[facts]}"),
+            TextColumn("{task.fields[facts]}", markup=False),
             TimeRemainingColumn(),
             console=self.console,
             transient=True,
@@ -46,7 +46,7 @@ class Display:
 
     def say(self, line: str) -> None:
         if not self.quiet:
-            self.console.print(line, markup=False, soft_wrap=True)
+            self.console.print(line, soft_wrap=True)
 
     # -- Watcher ---------------------------------------------------------------------------------------------------
 
@@ -83,4 +83,4 @@ class Display:
 
 def _label(spec: RunSpec) -> str:
     seed = str(spec.seed) if spec.seed < 10**6 else f"…{spec.seed % 10**5:05d}"
-    return f"{spec.recipe.name or spec.recipe.fingerprint[:8]} · seed {seed}"
+    return shown(f"{spec.recipe.name or spec.recipe.fingerprint[:8]} · seed {seed}")

@@ -2,54 +2,41 @@
 
 from __future__ import annotations
 
+import json
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import zip_longest
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
 from foundry.core import places
+from foundry.interface.terminal import as_json, console, table
 
-console = Console(highlight=False, soft_wrap=True)
 Document = dict[str, Any]
 NO_RUN: Document = {"run": "", "seed": "", "status": "", "val_bpb": None}
-
-
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    made = Table(title=title or None, title_justify="left", show_edge=False, pad_edge=False, header_style="bold")
-    for column in columns:
-        numeric = column.startswith(("bits", "gain", "tokens", "seconds", "PFLOP", "train loss"))
-        made.add_column(column, justify="right" if numeric else "left")
-    for row in rows:
-        made.add_row(*row)
-    console.print(made)
 
 
 def run(result: Any) -> None:
     """One trained run."""
     document = result.to_json()
     if not result.ok:
-        console.print(f"run {document['run'][:12]} failed: {document['reason']} {document['detail']}", markup=False)
+        console.print(f"run {document['run'][:12]} failed: {document['reason']} {document['detail']}")
         return
     table(
         "",
-        ("run", "bits per byte", "train loss", "tokens", "PFLOP", "seconds", "seed"),
+        ("run", "bits per byte", "train loss", "tokens", "FLOPs", "seconds", "seed"),
         [
             (
                 document["run"][:12],
                 number(document["val_bpb"]),
                 number(document["train_loss"]),
                 f"{document['tokens']:,}",
-                f"{document['flops'] / 1e15:.3f}",
+                flops(document["flops"]),
                 f"{document['seconds']:.1f}",
                 str(document["seed"]),
             )
         ],
     )
-    console.print(f"\nNext: foundry sample {document['run'][:12]} · foundry show {document['run'][:12]}", markup=False)
+    console.print(f"\nNext: foundry sample {document['run'][:12]} · foundry show {document['run'][:12]}")
 
 
 def sweep(document: Document) -> None:
@@ -71,28 +58,28 @@ def sweep(document: Document) -> None:
     table("Screening (ranks, decides nothing)", ("", "candidate", "bits per byte", "gain", "tokens", ""), rows)
     for candidate in document["candidates"]:
         if candidate["status"] == "failed":
-            console.print(f"  {candidate['mutation']}: {candidate['detail']}", markup=False)
+            console.print(f"  {candidate['mutation']}: {candidate['detail']}")
     for name in document["unchanged"]:
-        console.print(f"  {name}: is the baseline already", markup=False)
+        console.print(f"  {name}: is the baseline already")
     for line in document["settled"]:
-        console.print(f"Before this: {line}.", markup=False)
+        console.print(f"Before this: {line}.")
     console.print()
     if document["against_tuned"]:
-        console.print(document["against_tuned"]["says"], markup=False)
+        console.print(document["against_tuned"]["says"])
     if document["verdict"]:
         grounds(document["verdict"])
-        console.print(document["verdict"]["says"], markup=False)
+        console.print(document["verdict"]["says"])
     if document["promoted"]:
-        console.print(f"Promoted: {document['promoted']} is the new {baseline['file']}.", markup=False)
+        console.print(f"Promoted: {document['promoted']} is the new {baseline['file']}.")
         record = document["record"]
         sealed = " → ".join(number(score) for score in record["test_bpb"] or ())
         told = f"{sealed} bits per byte" if sealed else f"no score, {record['test_why']}"
-        console.print(f"On the sealed test split: {told}.", markup=False)
+        console.print(f"On the sealed test split: {told}.")
     else:
-        console.print(f"Nothing promoted: {document['why']}.", markup=False)
+        console.print(f"Nothing promoted: {document['why']}.")
     if document["verdict"]:
-        console.print(f"Report: {document['verdict']['report']}", markup=False)
-    console.print(f"Next: foundry log · {lineage_of(baseline['file'])} · foundry diff A B", markup=False)
+        console.print(f"Report: {document['verdict']['report']}")
+    console.print(f"Next: foundry log · {lineage_of(baseline['file'])} · foundry diff A B")
 
 
 def lineage_of(file: str) -> str:
@@ -111,21 +98,21 @@ def comparison(document: Document) -> None:
     table("bits per byte, lower is better", ("seed", first["name"], second["name"], "gain"), rows)
     console.print()
     grounds(document)
-    console.print(document["says"], markup=False)
-    console.print(f"Report: {document['report']}", markup=False)
+    console.print(document["says"])
+    console.print(f"Report: {document['report']}")
 
 
 def grounds(document: Document) -> None:
     """Under what terms a verdict was given: what each arm used in all three currencies, its tuning, the pairing."""
     terms = [
-        f"{arm['budget_tokens']:,} tokens, {arm['budget_flops'] / 1e12:.3g} TFLOP, {seconds(arm['run_seconds'])}"
+        f"{arm['budget_tokens']:,} tokens, {flops(arm['budget_flops'])}FLOP, {seconds(arm['run_seconds'])}"
         for arm in document["arms"]
     ]
     lines = [f"A run, matched in {document['match']}: {terms[0]} against {terms[1]}."]
     beyond = [arm["reference"]["steps_beyond"] for arm in document["arms"] if "reference" in arm]
     if any(beyond):
-        flops = document["arms"][0]["reference"]["flops"]
-        lines.append(f"Beyond the reference of {flops / 1e12:.3g} TFLOP: {beyond[0]:+.2f} and {beyond[1]:+.2f} steps.")
+        beyond_flops = document["arms"][0]["reference"]["flops"]
+        lines.append(f"Beyond the reference of {flops(beyond_flops)}FLOP: {beyond[0]:+.2f} and {beyond[1]:+.2f} steps.")
     spent = [f"{seconds(arm['cost']['seconds'])}" for arm in document["arms"]]
     lines.append(f"All runs of this test, tuning included: {spent[0]} against {spent[1]}.")
     if calibration := document["calibration"]:
@@ -141,7 +128,7 @@ def grounds(document: Document) -> None:
     if document["correlation"] is not None:
         lines.append(f"Correlation between the paired runs: {document['correlation']:.2f}.")
     for line in filter(None, (*lines, document["caveat"])):
-        console.print(line, markup=False)
+        console.print(line)
 
 
 def pair_line(say: Callable[[str], None]) -> Callable[[Any, Any, Any], None]:
@@ -160,27 +147,28 @@ def pair_line(say: Callable[[str], None]) -> Callable[[Any, Any, Any], None]:
 
 def catalogue(families: list[Document]) -> None:
     for family in families:
-        console.print(f"[bold]{family['family']}[/bold]  {escape(family['what'])}")
+        console.print(family["family"], style="bold", end="  ")
+        console.print(family["what"])
         for variant in family["variants"]:
-            console.print(f"  {variant['name']:<16} {variant['what']}", markup=False)
+            console.print(f"  {variant['name']:<16} {variant['what']}")
         if family["also"]:
-            console.print(f"  also: {family['also']}", markup=False)
+            console.print(f"  also: {family['also']}")
     console.print("\nWrite one with: foundry mutate FAMILY VARIANT; stack with +: attention:gqa_2kv+norm:rmsnorm")
 
 
 def mutation(document: Document) -> None:
     for edit in document["edits"]:
-        console.print(f"  {edit['path']}: {edit['old']} → {edit['new']}", markup=False)
+        console.print(f"  {edit['path']}: {edit['old']} → {edit['new']}")
     if not document["edits"]:
-        console.print("  no change: this is the baseline already", markup=False)
-    console.print(f"Wrote {document['file']}", markup=False)
-    console.print(f"Next: foundry compare {document['baseline']} {document['file']}", markup=False)
+        console.print("  no change: this is the baseline already")
+    console.print(f"Wrote {document['file']}")
+    console.print(f"Next: foundry compare {document['baseline']} {document['file']}")
 
 
 def reverted(document: Document) -> None:
     for line in document["settled"]:
-        console.print(f"Before this: {line}.", markup=False)
-    console.print(f"{document['file']} is {document['to'][:12]} again (it was {document['from'][:12]}).", markup=False)
+        console.print(f"Before this: {line}.")
+    console.print(f"{document['file']} is {document['to'][:12]} again (it was {document['from'][:12]}).")
 
 
 def data(document: Document) -> None:
@@ -189,23 +177,32 @@ def data(document: Document) -> None:
         for name, split in document["splits"].items()
     ]
     table(f"{document['source']}, {document['vocab_size']} tokens", ("split", "documents", "bytes", "tokens"), rows)
-    console.print(f"Prepared in {document['train_dir']}; the judge's splits apart from it.", markup=False)
+    console.print(f"Prepared in {document['train_dir']}; the judge's splits apart from it.")
     passed = document["passed_over"]
     if passed["null"] or passed["bad"]:
         first = f"; the first: {passed['first_bad']}" if passed["bad"] else ""
-        console.print(f"Passed over {passed['null']} nulls and {passed['bad']} that can't be read{first}", markup=False)
-    console.print(f"Next: {'; '.join(document['next'])}", markup=False)
+        console.print(f"Passed over {passed['null']} nulls and {passed['bad']} that can't be read{first}")
+    console.print(f"Next: {'; '.join(document['next'])}")
 
 
 def kinds(slots: dict[str, dict[str, str]]) -> None:
     for slot, parts in slots.items():
-        console.print(f"[bold]{slot}[/bold]")
+        console.print(slot, style="bold")
         for kind, what in parts.items():
-            console.print(f"  {kind:<16} {what}", markup=False)
+            console.print(f"  {kind:<16} {what}")
 
 
 def seconds(value: float | None) -> str:
     return "no time known" if value is None else f"{value:.3g} s" if value < 100 else f"{value:,.0f} s"
+
+
+def flops(value: float) -> str:
+    """In the unit that fits: 1.84e14 as 184 T."""
+    unit = next((unit for unit in "EPTGMk" if value >= SIZES[unit]), "")
+    return f"{value / SIZES[unit]:.3g} {unit}".strip()
+
+
+SIZES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
 
 
 def number(value: float | None) -> str:
@@ -240,18 +237,18 @@ def log(rows: list[Document]) -> None:
         ],
     )
     if not rows:
-        console.print("No runs yet. Start with: foundry sweep position rope alibi --promote", markup=False)
+        console.print("No runs yet. Start with: foundry sweep position rope alibi --promote")
 
 
 def show(document: Document) -> None:
-    console.print_json(data=document)
+    console.print(json.dumps(as_json(document), indent=2, ensure_ascii=False))
 
 
 def diff(rows: list[Document]) -> None:
     for row in rows:
-        console.print(f"  {row['path']}: {row['old']} → {row['new']}", markup=False)
+        console.print(f"  {row['path']}: {row['old']} → {row['new']}")
     if not rows:
-        console.print("the same recipe", markup=False)
+        console.print("the same recipe")
 
 
 def lineage(rows: list[Document]) -> None:
@@ -259,9 +256,9 @@ def lineage(rows: list[Document]) -> None:
     for row in rows:
         effect = row.get("effect") or {}
         gain = f"  {signed(effect.get('effect_bpb'))} bits per byte, n = {effect['n']}" if "n" in effect else ""
-        console.print(f"{row['to_fp'][:12]}  {row['kind']:<8} {row['mutation']}{gain}", markup=False)
+        console.print(f"{row['to_fp'][:12]}  {row['kind']:<8} {row['mutation']}{gain}")
     if not rows:
-        console.print("No promotion yet.", markup=False)
+        console.print("No promotion yet.")
 
 
 def budget(document: Document) -> None:
@@ -277,8 +274,8 @@ def budget(document: Document) -> None:
             + (", in a new season" if following["opens_a_season"] else ""),
             f"  pays for {found['tests_left_without_a_promotion']} more tests if none promotes",
         ):
-            console.print(line, markup=False)
-    console.print(f"Reads of the sealed test split: {document['test_split_reads']}", markup=False)
+            console.print(line)
+    console.print(f"Reads of the sealed test split: {document['test_split_reads']}")
 
 
 STREAMS = {"better": "Tests that a recipe is better", "not_worse": "Tests that a simpler recipe is not worse"}

@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from foundry.interface.report import Document, console, lineage_of, number, signed, table
+from foundry.interface.report import Document, lineage_of, number, signed
+from foundry.interface.terminal import console, table
 
 
 def lines(say: Callable[[str], None]) -> Callable[[Document, Any], None]:
@@ -48,36 +49,33 @@ def campaign(document: Document) -> None:
     if rows:
         table("Certified, measured again on fresh seeds", ("promotion", "mutation", "gain", "95 % interval"), rows)
     else:
-        console.print("Nothing promoted yet.", markup=False)
+        console.print("Nothing promoted yet.")
     this, kills, provisional = document["this_command"], document["false_kills"], document["provisional"]
     if provisional["moves"]:
         moves = " + ".join(provisional["moves"])
-        console.print(f"Not certified yet: {moves} ({signed(provisional['claimed_bpb'])} claimed).", markup=False)
+        console.print(f"Not certified yet: {moves} ({signed(provisional['claimed_bpb'])} claimed).")
     console.print(
         f"{document['candidates']} candidates in {document['rounds']} rounds, {document['certifications']} "
-        f"certifications; this command took {this['runs']} runs, {this['flops']:.3g} FLOPs, {this['hours']:.2g} hours.",
-        markup=False,
+        f"certifications; this command took {this['runs']} runs, {this['flops']:.3g} FLOPs, {this['hours']:.2g} hours."
     )
     if kills["audited"]:
         low, high = kills["interval"]
         console.print(
             f"Of {kills['audited']} eliminated and trained on all the same, {kills['wrong']} were worth going on with "
-            f"(95 % interval {low:.0%} to {high:.0%}).",
-            markup=False,
+            f"(95 % interval {low:.0%} to {high:.0%})."
         )
     shares = ", ".join(f"{name} {share:.0%}" for name, share in document["strategies"].items())
-    console.print(f"Who is asked next: {shares}.", markup=False)
+    console.print(f"Who is asked next: {shares}.")
     if document["ended"] == "exhausted":
-        console.print("Everything in this space was tried on this champion: widen it, or propose.", markup=False)
+        console.print("Everything in this space was tried on this champion: widen it, or propose.")
     lineage = lineage_of(document["file"])
-    console.print(f"Next: foundry history · {lineage} · the same command goes on", markup=False)
+    console.print(f"Next: foundry history · {lineage} · the same command goes on")
 
 
 def proposed(document: Document) -> None:
     console.print(
         f"Proposal {document['proposal']}: {document['mutation']}. {document['waiting']} waiting; "
-        "foundry campaign takes them first, foundry history tells what became of them.",
-        markup=False,
+        "foundry campaign takes them first, foundry history tells what became of them."
     )
 
 
@@ -87,8 +85,11 @@ def history(document: Document) -> None:
         (row["word"], row["by"], row["status"], signed(row["gain"]), interval(row["interval"]), row["reason"][:40])
         for row in document["trials"]
     ]
+    refused = [row for row in document["proposals"] if row["state"] == "refused"]
+    for row in refused:
+        console.print(f"Refused: {row['mutation']}, proposed by {row['who']}: {row['result'].get('refused', '')}")
     if not rows:
-        console.print("No campaign has tried anything yet. Start with: foundry campaign --runs 100", markup=False)
+        console.print("No campaign has tried anything yet. Start with: foundry campaign --runs 100")
         return
     table("Trials, newest first", ("mutation", "by", "", "gain", "95 % interval", "why"), rows)
     rulings = [
@@ -104,7 +105,7 @@ def history(document: Document) -> None:
     ]  # fmt: skip
     table("\nFamilies", ("family", "tried", "accepted", "failed", "gain, mean", "certified"), families)
     if document["totals"]["queued"]:
-        console.print(f"\n{document['totals']['queued']} proposals are waiting for a campaign.", markup=False)
+        console.print(f"\n{document['totals']['queued']} proposals are waiting for a campaign.")
 
 
 def reproduced(document: Document) -> None:
@@ -118,11 +119,11 @@ def reproduced(document: Document) -> None:
     low, high = document["recorded_interval_bpb"]
     told = f"{signed(document['effect_bpb'])} bits per byte over {document['pairs']} pairs"
     if document["bit_for_bit"]:
-        console.print(f"Reproduced bit for bit: {told}.", markup=False)
+        console.print(f"Reproduced bit for bit: {told}.")
     elif document["within_interval"]:
-        console.print(f"Reproduced within its interval ({low:+.4f} to {high:+.4f}): {told}.", markup=False)
+        console.print(f"Reproduced within its interval ({low:+.4f} to {high:+.4f}): {told}.")
     else:
-        console.print(f"Not reproduced: {told}, where {low:+.4f} to {high:+.4f} was recorded.", markup=False)
+        console.print(f"Not reproduced: {told}, where {low:+.4f} to {high:+.4f} was recorded.")
 
 
 def interval(bounds: Any) -> str:

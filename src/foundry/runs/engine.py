@@ -209,12 +209,12 @@ class Engine:
 
     def train_payload(self, spec: RunSpec, data: Prepared, folder: Path | None = None) -> dict[str, Any]:
         """What the training worker is given; its folder (the run's own by default) and recipe.yaml exist afterwards."""
+        if folder is None and not (kept := tokenizer_file(spec.data_hash)).exists():
+            write_atomic(kept, (data.train_dir / TOKENIZER).read_bytes())
         folder, recipe = folder or run_folder(spec.id), spec.recipe.to_dict()
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "recipe.yaml").exists():
             spec.recipe.save(folder / "recipe.yaml")
-        if not (kept := tokenizer_file(spec.data_hash)).exists():
-            write_atomic(kept, (data.train_dir / TOKENIZER).read_bytes())
         return {
             "model": recipe["model"],
             "train": recipe["train"],

@@ -12,7 +12,7 @@ from foundry.core.slots import SLOTS
 from foundry.core.source_code import Code, code_of, is_file
 
 _ROOTS = ("train/worker.py", "train/population_worker.py", "data/stream.py")
-_ROOMS = ("train/", "model.py", "population.py", "modules/", "data/", "core/seeds.py")
+_ROOMS = ("train/", "model.py", "population.py", "modules/", "core/seeds.py")
 
 
 def training_code(recipe: dict[str, Any]) -> Code:
