@@ -147,7 +147,7 @@ def test_commands_that_only_read_import_no_torch(home: Path) -> None:
         (["sweep", "norm", "rmsnorm", "--control", "fdx"], "fdr"),
         (["sweep", "norm", "rmsnorm", "--match", "token"], "tokens"),
         (["compare", "experiments/baseline.yaml", "experiments/baseline.yaml", "--seeds", "1,x"], "--seeds"),
-        (["compare", "experiments/baseline.yaml", "experiments/baseline.yaml", "--alpha", "7"], "between 0 and 1"),
+        (["compare", "experiments/baseline.yaml", "experiments/baseline.yaml", "--alpha", "7"], "0.999"),
         (["train", "experiments/baseline.yaml", "--device", "cuda:77"], "cuda"),
         (["data", "prepare", "builtin:shakespere"], "shakespeare"),
         (["data", "prepare", "file:nowhere.txt"], "nowhere.txt"),

@@ -13,9 +13,10 @@ import pytest
 import typer
 from typer.exceptions import TyperException
 
+from foundry.core.files import as_json
 from foundry.interface import report, report_campaign
 from foundry.interface.cli import app, main
-from foundry.interface.terminal import as_json, shown, table
+from foundry.interface.terminal import shown, table
 from tests.home import write_tiny
 
 SMALL = ("--judged-bytes", "2048", "--device", "cpu")
@@ -162,7 +163,8 @@ def test_a_number_out_of_range_is_refused_before_anything_starts(
     assert len(printed.err.splitlines()) == 1 and not Path("runs").exists()
 
 
-def test_a_recipe_of_any_name_is_compared_and_logged(home: Path) -> None:
+def test_a_recipe_of_any_name_is_compared_and_logged(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
     write_tiny(home / "other.yaml", name="idea [/draft] \\x1b[31m", train__optimizer__lr=2e-3)
     asked = ("experiments/baseline.yaml", "other.yaml", "--max-pairs", "3", "--alpha", "0.2", *SMALL)
     for arguments in (("compare", *asked), ("log",)):

@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+EXACT = 1 << 53
+"""Integers beyond it are strings in JSON for others: many readers hold numbers as doubles."""
+
 
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Replace `path` with `content`, durable on return. Raises OSError and leaves the old file on failure."""
@@ -50,6 +53,22 @@ def _staged(path: Path, content: bytes | str) -> Iterator[Path]:
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
+
+
+def as_json(value: Any) -> Any:
+    """`value` as JSON that every reader understands: an integer beyond 2^53 is a string."""
+    if isinstance(value, dict):
+        return {key: as_json(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [as_json(each) for each in value]
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > EXACT:
+        return str(value)
+    return value
+
+
+def write_document(path: Path, document: dict[str, Any]) -> None:
+    """A document for people and agents, as `--json` prints it."""
+    write_json(path, as_json(document))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -16,12 +16,12 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from foundry.core.files import as_json
+
 NARROW = 60
 """Columns of a terminal below which a table that doesn't fit is told row by row."""
 WIDEST = 10_000
 """Columns of a file's lines."""
-EXACT = 1 << 53
-"""Integers beyond it are strings in JSON: many readers hold numbers as doubles."""
 
 
 def shown(text: str) -> str:
@@ -32,8 +32,8 @@ def shown(text: str) -> str:
 class PlainConsole(Console):
     """Prints every string as it is: no markup, no emoji codes, nothing that a terminal obeys."""
 
-    def __init__(self, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=not stderr)
+    def __init__(self, stderr: bool = False, width: int | None = None) -> None:
+        super().__init__(stderr=stderr, width=width, markup=False, emoji=False, highlight=False, soft_wrap=not stderr)
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(shown(text), **options)
@@ -52,7 +52,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
         made.add_row(*row)
     wide = Measurement.get(console, console.options.update(width=WIDEST), made).maximum
     if not (console.is_terminal or "COLUMNS" in os.environ):  # a file or a pipe has no width
-        return console.print(made, width=wide)
+        return PlainConsole(width=wide).print(made)
     if wide <= console.width or console.width >= NARROW:
         return console.print(made, width=console.width, soft_wrap=False)
     if title:
@@ -63,17 +63,6 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
         )
         console.print()
     return None
-
-
-def as_json(value: Any) -> Any:
-    """`value` as JSON that every reader understands: an integer beyond 2^53 is a string."""
-    if isinstance(value, dict):
-        return {key: as_json(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [as_json(each) for each in value]
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > EXACT:
-        return str(value)
-    return value
 
 
 def emit(document: dict[str, Any] | list[Any]) -> None:

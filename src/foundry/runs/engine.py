@@ -17,7 +17,7 @@ from typing import Any
 
 from foundry.core import places
 from foundry.core.errors import BrokenCode, RunFailure, WorkError
-from foundry.core.files import write_atomic, write_json
+from foundry.core.files import write_atomic, write_document
 from foundry.data.prepared import TOKENIZER, Prepared
 from foundry.recipe import Recipe
 from foundry.runs import costs
@@ -315,7 +315,7 @@ class Engine:
         del self._asks[ask.key]
         if not result.stored:
             folder = run_folder(ask.spec.id)
-            write_json(folder / "status.json", result.to_json())
+            write_document(folder / "status.json", result.to_json())
             shutil.rmtree(folder / "checkpoint" / "optimizer", ignore_errors=True)
         self._ready.append(result)
         self.watcher.ended(result)

@@ -13,7 +13,7 @@ from typing import Any
 
 from foundry.core import places
 from foundry.core.errors import RequestError
-from foundry.core.files import write_json
+from foundry.core.files import write_document
 from foundry.core.fingerprint import fingerprint
 from foundry.judge import verdict
 from foundry.judge.code import judging_code
@@ -100,7 +100,7 @@ def ask(lab: Lab, question: Question, again: bool, seen: Seen) -> dict[str, Any]
         document = _document(lab, question, identity, plan, _answer(lab, question, plan, seen))
         fingerprints = (question.baseline.recipe.fingerprint, question.candidate.recipe.fingerprint)
         record.record(key, attempt, question.kind, *fingerprints, document)
-        write_json(places.runs() / "reports" / f"{question.kind}-{identity[:12]}.json", document)
+        write_document(places.runs() / "reports" / f"{question.kind}-{identity[:12]}.json", document)
     test = lab.ledger.budget.find(identity)
     if test is not None and test.state == "open":
         lab.ledger.budget.close_test(test.id, "passed" if document["verdict"] == "better" else "failed", identity)
