@@ -146,7 +146,7 @@ def test_a_variant_changes_what_its_name_says_and_nothing_else(
         ("set:train.ema=[", r"yaml\.syntax\] train\.ema"),
         ("set:train.ema=*x", r"yaml\.alias\] train\.ema"),
         ("set:model.layers=", r"model\.layers: .*got None"),
-        ("set:model.layers=4.0", r"model\.layers"),
+        ("set:model.layers=4.5", r"model\.layers"),
         ("set:model.attention.kv_heads=3", "3 key/value heads don't divide 4 heads"),
         ("set:budget.tokens=1", "less than one step"),
     ],

@@ -49,7 +49,13 @@ def test_the_order_of_keys_means_nothing(recipe: Recipe, data: st.DataObject) ->
     ("written", "otherwise"),
     [("lr: 1e-3", f"lr: {spelling}") for spelling in ("0.001", "1.0e-3", "1E-03", ".001", "+0.1e-2")]
     + [("dropout: 0.0", f"dropout: {spelling}") for spelling in ("0", "-0.0", "0e5", "0.00")]
-    + [("ratio: 4.0", "ratio: 4"), ("layers: 4", "layers: 0x4"), ("tied: true", "tied: TRUE")]
+    + [
+        ("ratio: 4.0", "ratio: 4"),
+        ("layers: 4", "layers: 0x4"),
+        ("layers: 4", "layers: 4e0"),
+        ("tokens: 245760", "tokens: 2.4576e5"),
+        ("tied: true", "tied: TRUE"),
+    ]
     + [("betas: [0.9, 0.99]", "betas:\n      - 0.9\n      - 0.99"), ("kind: char", 'kind: "char"')]
     + [("  norm:\n    kind: layernorm\n    eps: 1e-5", "  norm: {eps: 1e-5, kind: layernorm}")]
     + [("  tokenizer:\n    kind: char", "  tokenizer: char"), ("    eps: 1e-8\n", ""), ("precision: fp32", "")]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import pydantic
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from foundry.core.errors import FoundryError, RequestError, shown
 
@@ -19,6 +19,16 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True, protected_namespaces=()
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _whole(cls, value: Any, info: ValidationInfo) -> Any:
+        """A whole number is one however it is written, `1e4` too, as in a mutation's word."""
+        if isinstance(value, float) and value.is_integer():
+            wanted = cls.model_fields[str(info.field_name)].annotation
+            kinds = get_args(wanted) or (wanted,)
+            return int(value) if int in kinds and float not in kinds else value
+        return value
 
 
 S = TypeVar("S", bound=Section)
