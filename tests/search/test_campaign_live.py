@@ -186,7 +186,7 @@ def test_a_ledger_from_before_campaigns_is_given_what_it_lacks_and_keeps_what_it
     [
         (["campaign", "--strategy", "evolv"], "did you mean 'evolve'"),
         (["campaign", "--runs", "0"], "greater than or equal to 1"),
-        (["campaign", "--hours", "nan"], "nan is not a number"),
+        (["campaign", "--hours", "nan"], "less than or equal to 1000000"),
         (["campaign", "--space", "nowhere.yaml"], "nowhere.yaml"),
         (["propose", "atention:mla"], "did you mean 'attention'"),
         (["propose", "attention:gqa_9kv"], "gqa_2kv"),
