@@ -84,7 +84,8 @@ def _supervise(payload: dict[str, Any], judge_dir: Path, judged_bytes: int, log:
 
 def _script(payload: dict[str, Any], judge_dir: Path, judged_bytes: int) -> None:
     try:
-        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+        bound = _data_bytes() + MEMORY_BYTES  # beside what the process that it was forked from holds
+        resource.setrlimit(resource.RLIMIT_DATA, (bound, bound))
         code.admit()
         torch.set_num_threads(1)
         started = time.time()
@@ -111,3 +112,9 @@ def _script(payload: dict[str, Any], judge_dir: Path, judged_bytes: int) -> None
         os.write(2, f"{type(error).__name__}: {error}\n".encode())
     finally:
         os._exit(1)
+
+
+def _data_bytes() -> int:
+    """What this process's limit on data counts already."""
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData:")]
+    return int(line.split()[1]) * 1024
