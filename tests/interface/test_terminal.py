@@ -17,6 +17,8 @@ from foundry.core.files import as_json
 from foundry.interface import report, report_campaign
 from foundry.interface.cli import app, main
 from foundry.interface.terminal import shown, table
+from foundry.runs.ledger import Ledger
+from foundry.search.campaign.record import LedgerSuggestions
 from tests.home import write_tiny
 
 SMALL = ("--judged-bytes", "2048", "--device", "cpu")
@@ -27,7 +29,7 @@ HOSTILE = [*MARKUP, "\x1b[31mred", "\x9b2J", "a\u202eb", "\x07bell"]
 @pytest.mark.parametrize("text", HOSTILE)
 def test_foreign_text_is_shown_as_it_is_and_never_obeyed(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     trial = {"word": text, "by": text, "status": "failed", "gain": None, "interval": None, "reason": text[:40]}
-    proposal = {"mutation": text, "who": text, "state": "refused", "result": {"refused": text}}
+    proposal = {"mutation": text, "who": text, "state": "refused", "result": {"reason": text}}
     row = {"run": "a" * 32, "recipe": "b" * 32, "name": text, "seed": 1, "status": "failed", "reason": text}
     totals = {"queued": 0}
     table(text, (text, "gain"), [(text, text)])
@@ -171,3 +173,16 @@ def test_a_recipe_of_any_name_is_compared_and_logged(home: Path, monkeypatch: py
         process = foundry(*arguments)
         out, err = (text.decode() for text in process.communicate())
         assert process.returncode == 0 and "idea [/draft]" in out, err
+
+
+def test_after_nothing_but_refusals_history_says_what_was_refused_and_why(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Ledger.open() as ledger:
+        number = ledger.proposals.add("norm:rmsnorm", "", "somebody")
+        ledger.proposals.take()
+        LedgerSuggestions(ledger).refuse(number, "it was [turned] down")
+    assert main(["history"]) == 0
+    printed = capsys.readouterr().out
+    assert "norm:rmsnorm, proposed by somebody: it was [turned] down" in printed
+    assert "No campaign has tried anything" not in printed

@@ -87,9 +87,11 @@ def history(document: Document) -> None:
     ]
     refused = [row for row in document["proposals"] if row["state"] == "refused"]
     for row in refused:
-        console.print(f"Refused: {row['mutation']}, proposed by {row['who']}: {row['result'].get('refused', '')}")
+        why = (row["result"] or {}).get("reason", "")
+        console.print(f"Refused: {row['mutation']}, proposed by {row['who']}: {why}")
     if not rows:
-        console.print("No campaign has tried anything yet. Start with: foundry campaign --runs 100")
+        if not refused:
+            console.print("No campaign has tried anything yet. Start with: foundry campaign --runs 100")
         return
     table("Trials, newest first", ("mutation", "by", "", "gain", "95 % interval", "why"), rows)
     rulings = [
