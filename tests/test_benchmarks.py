@@ -31,7 +31,7 @@ assert open('data/benchmark/meta.pkl', 'rb').read(1)
 time.sleep(0.3)
 for i in range(6):
     print(f"iter {i}: loss 1.0, time 1.00ms, mfu 0.00%")
-    time.sleep(0.05)
+    time.sleep(0.06)  # longer than is asked for below: when a line arrives is not when it was written
 time.sleep(0.3)
 """
 
@@ -55,7 +55,7 @@ def test_only_the_steps_are_timed_and_the_checkout_is_not_written_to(tmp_path: P
     nanogpt = NanoGPT(source, tmp_path / "work")
     prepare(TEXT, nanogpt.data, tmp_path / "tokens")
     timing = nanogpt.train({}, 1, 5, threads=1)
-    assert 3.9 * 0.05 <= timing.seconds < timing.wall_seconds - 0.6
+    assert 4 * 0.05 <= timing.seconds < timing.wall_seconds - 0.6
     assert sorted(source.rglob("*")) == before
 
 

@@ -34,13 +34,17 @@ def text(run: str) -> str:
     return sample(run[:12], "a", 40, 1.0, 0, seed=3)["text"]
 
 
-def test_a_run_speaks_its_own_letters_whatever_becomes_of_the_corpus(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def corpus(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A text of LETTERS that the baseline trains on, in a cache of its own."""
     monkeypatch.setenv("FOUNDRY_CACHE", str(tmp_path / "cache"))
-    corpus = tmp_path / "good.jsonl"
-    write_corpus(corpus, LETTERS)
-    run = trained(Recipe.load(write_tiny(BASELINE, data__source=f"file:{corpus}")))
+    write_corpus(tmp_path / "good.jsonl", LETTERS)
+    write_tiny(BASELINE, data__source=f"file:{tmp_path / 'good.jsonl'}")
+    return tmp_path / "good.jsonl"
+
+
+def test_a_run_speaks_its_own_letters_whatever_becomes_of_the_corpus(corpus: Path, tmp_path: Path) -> None:
+    run = trained(Recipe.load(BASELINE))
     said = text(run)
     assert set(said) <= set(LETTERS)
     write_corpus(corpus, LETTERS.upper() + "z")
@@ -51,14 +55,8 @@ def test_a_run_speaks_its_own_letters_whatever_becomes_of_the_corpus(
     assert text(run) == said
 
 
-def test_a_run_of_a_time_that_kept_no_tokenizer_is_not_given_another_ones(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FOUNDRY_CACHE", str(tmp_path / "cache"))
-    corpus = tmp_path / "good.jsonl"
-    write_corpus(corpus, LETTERS)
-    recipe = Recipe.load(write_tiny(BASELINE, data__source=f"file:{corpus}"))
-    run = trained(recipe)
+def test_a_run_of_a_time_that_kept_no_tokenizer_is_not_given_another_ones(corpus: Path) -> None:
+    run = trained(Recipe.load(BASELINE))
     said = text(run)
     shutil.rmtree(tokenizer_file("").parent)
     assert text(run) == said

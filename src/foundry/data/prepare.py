@@ -33,9 +33,6 @@ from foundry.data.sources import Document
 from foundry.data.split import JUDGED, split
 from foundry.data.tokenizer import DOCUMENT, SLOT, Tokenizer
 
-FORMAT = 2
-"""Part of every key: raise it when the same configuration comes to mean other files."""
-
 Report = Callable[[str], None]
 
 

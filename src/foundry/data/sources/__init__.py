@@ -77,8 +77,8 @@ class Reader:
 
     def refuse(self, code: str, place: str, message: str, got: Any = None, choices: Iterable[str] = ()) -> None:
         """Count what can't be read at `place`; raises RequestError unless such is skipped."""
-        nearest_or_skip = "" if choices else "mend it, or pass over what is like it: data.reading.on_bad: skip"
-        error = RequestError(code, place, message, got=got, choices=tuple(choices), hint=nearest_or_skip)
+        hint = "" if choices else "mend it, or pass over what is like it: data.reading.on_bad: skip"
+        error = RequestError(code, place, message, got=got, choices=tuple(choices), hint=hint)
         if self.reading.on_bad == "fail":
             raise error
         self.bad += 1

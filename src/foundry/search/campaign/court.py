@@ -52,12 +52,8 @@ class FieldCourt:
         attempt = f"{champion}|{candidate}|{margin_bpb}|{self.tests}"
         # relevant_bpb only tells `not_better` from `underpowered`, and finding one takes longer than a whole replay
         plan = Plan(given.alpha, sigma0_bpb, given.pairs, min_effect_bpb=-margin_bpb, relevant_bpb=sigma0_bpb)
-        seeds, found, none = (
-            certification_seeds(self.secret, attempt, given.pairs),
-            None,
-            (_arm(champion), _arm(candidate)),
-        )
-        arms = none
+        seeds, found = certification_seeds(self.secret, attempt, given.pairs), None
+        arms = unrun = (_arm(champion), _arm(candidate))
         for seed in seeds:
             arms = self._run(arms, seed)
             if (found := judge(*arms, plan, seeds)) is not None:
@@ -65,7 +61,7 @@ class FieldCourt:
         assert found is not None  # the last pair decides
         flops = 0.0
         if found.word == "better" and self.remeasured:
-            fresh, again = remeasurement_seeds(self.secret, attempt, self.remeasured), none
+            fresh, again = remeasurement_seeds(self.secret, attempt, self.remeasured), unrun
             for seed in fresh:
                 again = self._run(again, seed)
             found = remeasure(found, *again, fresh)
