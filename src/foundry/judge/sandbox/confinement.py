@@ -100,6 +100,7 @@ def _limit(policy: Policy) -> None:
         resource.RLIMIT_NOFILE: policy.open_files,
         resource.RLIMIT_MEMLOCK: 0 if not policy.devices else resource.RLIM_INFINITY,
         resource.RLIMIT_MSGQUEUE: 0,
+        resource.RLIMIT_SIGPENDING: 0,  # counted by user: where some may be queued, failing tells of another's
     }
     if policy.cpu_seconds:
         limits[resource.RLIMIT_CPU] = policy.cpu_seconds

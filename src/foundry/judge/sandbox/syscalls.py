@@ -58,6 +58,7 @@ SHARED_STATE = {
     "mq_open": (240, 180),
     "mq_unlink": (241, 181),
     "flock": (73, 32),  # locks and watches on a file that two may read are a line between the two
+    "timer_create": (222, 107),  # its limit counts the timers of all of a user's processes
     "inotify_init": (253, None),
     "inotify_init1": (294, 26),
     "memfd_create": (319, 279),

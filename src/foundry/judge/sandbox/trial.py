@@ -59,6 +59,8 @@ def attempts(planted: dict[str, Any], policy: Policy) -> dict[str, Callable[[], 
         "lock a file that others read": lambda: _on_file(__file__, lambda file: fcntl.flock(file, fcntl.LOCK_SH)),
         "lock a part of one": lambda: _on_file(__file__, lambda file: fcntl.lockf(file, fcntl.LOCK_SH)),
         "watch a file that others read": lambda: _call("inotify_init"),
+        "count the user's timers": _make_a_timer,
+        "count the user's queued signals": _queue_a_signal,
         "set up io_uring": lambda: _call("syscall", _IO_URING_SETUP, 8, ctypes.create_string_buffer(120)),
         "write a file too large": lambda: (inside / "large").write_bytes(bytes(policy.file_bytes + 1)),
         "share uncounted memory": lambda: mmap.mmap(-1, 1 << 20),
@@ -122,6 +124,22 @@ def _fork() -> None:
 def _on_file(path: str, action: Callable[[int], object]) -> None:
     with open(path, "rb") as file:
         action(file.fileno())
+
+
+def _make_a_timer() -> None:
+    _call("timer_create", 1, None, ctypes.byref(ctypes.c_void_p()))
+
+
+def _queue_a_signal() -> None:
+    """A real-time signal to ourselves; beyond the user's limit it arrives without saying who sent it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGRTMIN})
+    try:
+        os.kill(os.getpid(), signal.SIGRTMIN)
+        heard = signal.sigtimedwait({signal.SIGRTMIN}, 1)
+        if heard is None or heard.si_pid == 0:
+            raise OSError("not queued")
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _none_there() -> None:
