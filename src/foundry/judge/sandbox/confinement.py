@@ -24,7 +24,7 @@ NOBODY = 65534
 _HARMLESS_DEVICES = (Path("/dev/null"), Path("/dev/urandom"), Path("/dev/random"))
 _PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_SECUREBITS, _PR_CAP_AMBIENT, _AMBIENT_CLEAR = 1, 24, 28, 47, 4
 _ROOT_IS_NOTHING_SPECIAL_LOCKED = 0b0011  # SECBIT_NOROOT and its lock
-_CAPABILITY_VERSION_3 = 0x20080522
+CAPABILITY_VERSION_3 = 0x20080522
 
 
 def available() -> bool:
@@ -150,6 +150,6 @@ def _drop_privileges(user: int | None) -> None:
         os.setgroups([])
         os.setresgid(user, user, user)
         os.setresuid(user, user, user)
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
     if libc.capset(header, (ctypes.c_uint32 * 6)()) != 0:
         raise OSError(ctypes.get_errno(), "capset")

@@ -65,8 +65,8 @@ def code_paths() -> tuple[Path, ...]:
 
 
 def own_process_paths() -> tuple[Path, ...]:
-    """/proc of this process alone: numeric libraries look up their own memory and threads there."""
-    return (Path(f"/proc/{os.getpid()}"),)
+    """Of /proc, what this process may look up of itself; not its status, which counts the user's signals."""
+    return tuple(Path(f"/proc/{os.getpid()}/{name}") for name in ("maps", "mem", "stat", "statm", "cmdline"))
 
 
 def accelerator_devices() -> tuple[Path, ...]:

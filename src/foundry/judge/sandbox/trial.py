@@ -21,10 +21,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from foundry.judge.sandbox.confinement import confine
+from foundry.judge.sandbox.confinement import CAPABILITY_VERSION_3, confine
 from foundry.judge.sandbox.policy import Policy
 
-_CLONE_NEWUSER, _PTRACE_ATTACH, _IO_URING_SETUP = 0x10000000, 16, 425
+_CLONE_NEWUSER, _PTRACE_ATTACH, _IO_URING_SETUP, _PR_CAPBSET_READ = 0x10000000, 16, 425, 23
 NAMESPACES = ("user", "pid", "net", "ipc", "mnt", "uts")
 
 
@@ -61,6 +61,8 @@ def attempts(planted: dict[str, Any], policy: Policy) -> dict[str, Callable[[], 
         "watch a file that others read": lambda: _call("inotify_init"),
         "count the user's timers": _make_a_timer,
         "count the user's queued signals": _queue_a_signal,
+        "read how many signals the user has": lambda: Path("/proc/self/status").read_text(),
+        "the same of a thread": lambda: Path("/proc/thread-self/status").read_text(),
         "set up io_uring": lambda: _call("syscall", _IO_URING_SETUP, 8, ctypes.create_string_buffer(120)),
         "write a file too large": lambda: (inside / "large").write_bytes(bytes(policy.file_bytes + 1)),
         "share uncounted memory": lambda: mmap.mmap(-1, 1 << 20),
@@ -78,7 +80,7 @@ def escapes(planted: dict[str, Any], policy: Policy) -> list[str]:
             found.append(name)
     if planted["token"] in json.dumps(dict(os.environ)) or planted["token"].encode() in _initial_environment():
         found.append("see a secret in the environment")
-    if any(line.split()[1].strip("0") for line in _status_lines() if line.startswith(("CapPrm", "CapEff", "CapBnd"))):
+    if holds_capabilities():
         found.append("hold capabilities")
     for name, allowed in {
         "read what it may": lambda: os.listdir(policy.read[0]),
@@ -95,8 +97,12 @@ def escapes(planted: dict[str, Any], policy: Policy) -> list[str]:
     return found
 
 
-def _status_lines() -> list[str]:
-    return Path("/proc/self/status").read_text().splitlines()
+def holds_capabilities() -> bool:
+    """Whether this process has any, or could get any through a program."""
+    libc, sets = ctypes.CDLL(None), (ctypes.c_uint32 * 6)()
+    libc.capget((ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0), sets)
+    effective_and_permitted = (*sets[0:2], *sets[3:5])
+    return any(effective_and_permitted) or any(libc.prctl(_PR_CAPBSET_READ, each, 0, 0, 0) == 1 for each in range(64))
 
 
 def _initial_environment() -> bytes:
