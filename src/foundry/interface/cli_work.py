@@ -39,7 +39,7 @@ def bench(
     stall_seconds: float,
     memory_gb: float,
     retry: bool,
-    quiet: bool,
+    as_json: bool,
 ) -> Iterator[tuple[Lab, Display]]:
     """A lab with a progress display on stderr."""
     from foundry.interface.progress import Display
@@ -48,7 +48,7 @@ def bench(
 
     limits = Limits(wall_seconds, stall_seconds, int(memory_gb * 1e9))
     settings = Settings(jobs, device, judged_bytes, limits, retry)
-    with Display(quiet) as display, Lab(settings, display, display.say) as lab:
+    with Display(as_json) as display, Lab(settings, display, display.say) as lab:
         yield lab, display
 
 
@@ -247,6 +247,6 @@ def data_prepare(
     asked = {"tokenizer": tokenizer, "reading": reading}
     values = {name: yaml_io.parse_value(text, f"--{name}") for name, text in asked.items()}
     config = validate(DataConfig, {"source": source, **values}, "data")
-    with Display(quiet=as_json) as display:
+    with Display(as_json) as display:
         document = {**summary(prepare(config, display.say)), "next": commands_to_train(baseline, config)}
     emit(document) if as_json else report.data(document)

@@ -1,7 +1,10 @@
-"""Progress on stderr: live bars on a terminal, a line now and then elsewhere. May not: write to stdout."""
+"""Progress on stderr: live bars on a terminal, else a line at times, JSON with --json. May not: write to stdout."""
 
 from __future__ import annotations
 
+import json
+import math
+import sys
 import time
 from types import TracebackType
 from typing import Any, Self
@@ -18,10 +21,10 @@ LINE_SECONDS = 10.0  # between two lines about the same run where there is no te
 class Display:
     """A `Watcher` for people. Use as a context manager; `say` prints a line above the bars."""
 
-    def __init__(self, quiet: bool = False) -> None:
-        self.quiet = quiet
+    def __init__(self, as_json: bool = False) -> None:
+        self.as_json = as_json
         self.console = PlainConsole(stderr=True)
-        self.live = self.console.is_terminal and not quiet
+        self.live = self.console.is_terminal and not as_json
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -45,12 +48,20 @@ class Display:
             self._bars.stop()
 
     def say(self, line: str) -> None:
-        if not self.quiet:
+        if self.as_json:
+            self._line(say=line)
+        else:
             self.console.print(line, soft_wrap=True)
+
+    def _line(self, **facts: Any) -> None:
+        """One JSON object on one line of stderr, ASCII alone: nothing foreign reaches the terminal as it is."""
+        print(json.dumps(facts), file=sys.stderr, flush=True)
 
     # -- Watcher ---------------------------------------------------------------------------------------------------
 
     def started(self, spec: RunSpec, stage: str) -> None:
+        if self.as_json:
+            self._line(run=spec.id, stage=stage, step=0, steps=spec.recipe.steps(spec.budget_tokens))
         if self.live:
             if spec.id not in self._tasks:
                 self._tasks[spec.id] = self._bars.add_task(_label(spec), total=1.0, facts="starting")
@@ -66,7 +77,10 @@ class Display:
             self._bars.update(self._tasks[spec.id], completed=step / steps, facts=text)
         elif not self.live and time.monotonic() - self._said.get(spec.id, 0) > LINE_SECONDS:
             self._said[spec.id] = time.monotonic()
-            self.say(f"  {_label(spec)}  {text}")
+            if self.as_json:
+                self._line(run=spec.id, stage=stage, step=step, steps=steps, **_pace(step, steps, facts))
+            else:
+                self.say(f"  {_label(spec)}  {text}")
 
     def ended(self, result: RunResult) -> None:
         if self.live and result.id in self._tasks:
@@ -84,3 +98,14 @@ class Display:
 def _label(spec: RunSpec) -> str:
     seed = str(spec.seed) if spec.seed < 10**6 else f"…{spec.seed % 10**5:05d}"
     return shown(f"{spec.recipe.name or spec.recipe.fingerprint[:8]} · seed {seed}")
+
+
+def _pace(step: int, steps: int, facts: dict[str, Any]) -> dict[str, Any]:
+    """Loss, tokens a second and seconds to go, each null while unknown (JSON has no nan)."""
+    loss, tokens, seconds = facts.get("loss"), facts.get("tokens"), facts.get("seconds")
+    seconds = seconds or 0.0
+    return {
+        "loss": loss if loss is not None and math.isfinite(loss) else None,
+        "tokens_per_second": round(tokens / seconds, 1) if seconds and tokens else None,
+        "eta_seconds": round(seconds * (steps - step) / step, 1) if seconds and step else None,
+    }
