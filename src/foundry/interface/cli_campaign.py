@@ -38,6 +38,7 @@ def campaign(
     wall_seconds: options.WallSeconds = 86400.0,
     stall_seconds: options.StallSeconds = 300.0,
     memory_gb: options.MemoryGb = 0.0,
+    progress: options.Progress = None,
     as_json: Json = False,
 ) -> None:
     """Propose, screen, certify and promote by itself, for ever or for a budget. Ctrl-C, kills and reboots lose nothing.
@@ -51,7 +52,10 @@ def campaign(
 
     budget = options.budget_rules(control, q, max_pairs)
     plan = CampaignPlan(Limits(runs, flops, hours), strategy, space, match, min_effect, budget)
-    with bench(jobs, device, judged_bytes, wall_seconds, stall_seconds, memory_gb, False, as_json) as (lab, display):
+    with bench(jobs, device, judged_bytes, wall_seconds, stall_seconds, memory_gb, False, progress, as_json) as (
+        lab,
+        display,
+    ):
         lines = report_campaign.lines(display.say)
         document = verb(lab, baseline, plan, report.pair_line(display.say), lines)
     emit(document) if as_json else report_campaign.campaign(document)
@@ -95,6 +99,7 @@ def reproduce(
     pairs: Annotated[int, typer.Option(min=1, max=60, help="How many of its pairs to train again.")] = 8,
     jobs: options.Jobs = 0,
     device: options.Device = "auto",
+    progress: options.Progress = None,
     as_json: Json = False,
 ) -> None:
     """Train a promotion's runs again from the ledger alone: did it come out bit for bit, or within its interval?
@@ -105,7 +110,7 @@ def reproduce(
     from foundry.interface.progress import Display
     from foundry.search.reproduce import reproduce as verb
 
-    with Display(as_json) as display:
+    with Display(progress, as_json) as display:
         document = verb(promotion, pairs, jobs, device, display, display.say)
     emit(document) if as_json else report_campaign.reproduced(document)
     raise typer.Exit(0 if document["reproduced"] else 1)

@@ -39,6 +39,7 @@ def bench(
     stall_seconds: float,
     memory_gb: float,
     retry: bool,
+    progress: options.Progress,
     as_json: bool,
 ) -> Iterator[tuple[Lab, Display]]:
     """A lab with a progress display on stderr."""
@@ -48,7 +49,7 @@ def bench(
 
     limits = Limits(wall_seconds, stall_seconds, int(memory_gb * 1e9))
     settings = Settings(jobs, device, judged_bytes, limits, retry)
-    with Display(as_json) as display, Lab(settings, display, display.say) as lab:
+    with Display(progress, as_json) as display, Lab(settings, display, display.say) as lab:
         yield lab, display
 
 
@@ -88,6 +89,7 @@ def train(
     stall_seconds: options.StallSeconds = 300.0,
     memory_gb: options.MemoryGb = 0.0,
     retry: options.Retry = False,
+    progress: options.Progress = None,
     as_json: Json = False,
 ) -> None:
     """Train one recipe and score it. Ctrl-C saves; the same command goes on.
@@ -98,7 +100,7 @@ def train(
     from foundry.interface import report
     from foundry.search.training import train as verb
 
-    with bench(1, device, judged_bytes, wall_seconds, stall_seconds, memory_gb, retry, as_json) as (lab, _):
+    with bench(1, device, judged_bytes, wall_seconds, stall_seconds, memory_gb, retry, progress, as_json) as (lab, _):
         result = verb(lab, recipe, seed, resume, fresh)
     if result is None:  # one of torchrun's processes that keeps no ledger
         return
@@ -125,6 +127,7 @@ def sweep(
     stall_seconds: options.StallSeconds = 300.0,
     memory_gb: options.MemoryGb = 0.0,
     retry: options.Retry = False,
+    progress: options.Progress = None,
     as_json: Json = False,
 ) -> None:
     """Train variants beside the baseline, rank them, and with --promote certify the best.
@@ -139,7 +142,10 @@ def sweep(
 
     budget = options.budget_rules(control, q, max_pairs)
     plan = SweepPlan(tuple(expand(mutations)), promote, seeds, match, tune, min_effect, budget, again)
-    with bench(jobs, device, judged_bytes, wall_seconds, stall_seconds, memory_gb, retry, as_json) as (lab, display):
+    with bench(jobs, device, judged_bytes, wall_seconds, stall_seconds, memory_gb, retry, progress, as_json) as (
+        lab,
+        display,
+    ):
         document = verb(lab, baseline, plan, report.pair_line(display.say))
     emit(document) if as_json else report.sweep(document)
 
@@ -163,6 +169,7 @@ def compare(
     stall_seconds: options.StallSeconds = 300.0,
     memory_gb: options.MemoryGb = 0.0,
     retry: options.Retry = False,
+    progress: options.Progress = None,
     as_json: Json = False,
 ) -> None:
     """Compare two recipes on shared seeds and an equal budget.
@@ -174,7 +181,10 @@ def compare(
     from foundry.search.trial import Rules
 
     rules, chosen = Rules(alpha, max_pairs, min_effect), options.seed_list(seeds)
-    with bench(jobs, device, judged_bytes, wall_seconds, stall_seconds, memory_gb, retry, as_json) as (lab, display):
+    with bench(jobs, device, judged_bytes, wall_seconds, stall_seconds, memory_gb, retry, progress, as_json) as (
+        lab,
+        display,
+    ):
         document = verb(lab, baseline, candidate, rules, match, tune, chosen, again, report.pair_line(display.say))
     emit(document) if as_json else report.comparison(document)
 
@@ -229,6 +239,7 @@ def data_prepare(
         typer.Option(help="How documents are read: {field: text, join: …, line_ends: keep|unix, on_bad: fail|skip}."),
     ] = "{}",
     baseline: Annotated[Path, typer.Option(help="The recipe that is to train on it.")] = BASELINE,
+    progress: options.Progress = None,
     as_json: Json = False,
 ) -> None:
     """Tokenize and pack a corpus, once; says which commands train on it.
@@ -247,6 +258,6 @@ def data_prepare(
     asked = {"tokenizer": tokenizer, "reading": reading}
     values = {name: yaml_io.parse_value(text, f"--{name}") for name, text in asked.items()}
     config = validate(DataConfig, {"source": source, **values}, "data")
-    with Display(as_json) as display:
+    with Display(progress, as_json) as display:
         document = {**summary(prepare(config, display.say)), "next": commands_to_train(baseline, config)}
     emit(document) if as_json else report.data(document)

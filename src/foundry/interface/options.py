@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -21,6 +21,10 @@ def real(low: float, high: float, help: str, *names: str) -> Any:
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Progress = Annotated[
+    Literal["plain", "json", "none"] | None,
+    typer.Option(help="How progress is told on stderr. Default: plain; with --json, a JSON object a line."),
+]
 Jobs = Annotated[
     int, typer.Option("--jobs", "-j", min=0, max=4096, help="Runs at once; 0: one a core (CPU), one (accelerator).")
 ]

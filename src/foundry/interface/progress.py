@@ -1,4 +1,6 @@
-"""Progress on stderr: live bars on a terminal, else a line at times, JSON with --json. May not: write to stdout."""
+"""Progress on stderr: live bars on a terminal, else a line at times; as lines of JSON, or none. May not: write to
+stdout.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +9,27 @@ import math
 import sys
 import time
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from foundry.core import files
 from foundry.interface.terminal import PlainConsole, shown
 from foundry.runs.result import RunResult
 from foundry.runs.spec import RunSpec
 
+Mode = Literal["plain", "json", "none"]
 LINE_SECONDS = 10.0  # between two lines about the same run where there is no terminal
 
 
 class Display:
-    """A `Watcher` for people. Use as a context manager; `say` prints a line above the bars."""
+    """A `Watcher` for people and programs. Use as a context manager; `say` prints a line above the bars."""
 
-    def __init__(self, as_json: bool = False) -> None:
-        self.as_json = as_json
+    def __init__(self, progress: Mode | None = None, as_json: bool = False) -> None:
+        """progress: by default JSON where the document on stdout is, else plain."""
+        self.mode: Mode = progress or ("json" if as_json else "plain")
         self.console = PlainConsole(stderr=True)
-        self.live = self.console.is_terminal and not as_json
+        self.live = self.console.is_terminal and self.mode == "plain"
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -35,6 +40,8 @@ class Display:
         )
         self._tasks: dict[str, TaskID] = {}
         self._said: dict[str, float] = {}
+        self._since: dict[str, tuple[float, int]] = {}
+        """When each run was first heard of at a step, and at which: what its pace is counted from."""
 
     def __enter__(self) -> Self:
         if self.live:
@@ -48,20 +55,19 @@ class Display:
             self._bars.stop()
 
     def say(self, line: str) -> None:
-        if self.as_json:
-            self._line(say=line)
-        else:
+        if self.mode == "plain":
             self.console.print(line, soft_wrap=True)
+        self._json(say=line)
 
-    def _line(self, **facts: Any) -> None:
+    def _json(self, **facts: Any) -> None:
         """One JSON object on one line of stderr, ASCII alone: nothing foreign reaches the terminal as it is."""
-        print(json.dumps(facts), file=sys.stderr, flush=True)
+        if self.mode == "json":
+            print(json.dumps(files.as_json(facts)), file=sys.stderr, flush=True)
 
     # -- Watcher ---------------------------------------------------------------------------------------------------
 
     def started(self, spec: RunSpec, stage: str) -> None:
-        if self.as_json:
-            self._line(run=spec.id, stage=stage, step=0, steps=spec.recipe.steps(spec.budget_tokens))
+        self._json(run=spec.id, stage=stage, recipe=spec.recipe.fingerprint, name=spec.recipe.name, seed=spec.seed)
         if self.live:
             if spec.id not in self._tasks:
                 self._tasks[spec.id] = self._bars.add_task(_label(spec), total=1.0, facts="starting")
@@ -71,41 +77,41 @@ class Display:
     def progressed(self, spec: RunSpec, stage: str, facts: dict[str, Any]) -> None:
         if stage != "train" or "step" not in facts:
             return
-        step, steps = facts["step"], spec.recipe.steps(spec.budget_tokens)
-        text = f"step {step}/{steps}" + (f"  loss {facts['loss']:.3f}" if facts.get("loss") is not None else "")
+        now, step, steps = time.monotonic(), facts["step"], spec.recipe.steps(spec.budget_tokens)
+        begun, first = self._since.setdefault(spec.id, (now, step))
+        rate = (step - first) / (now - begun) if step > first and now > begun else None
+        loss = facts.get("loss")
+        loss = loss if loss is not None and math.isfinite(loss) else None  # JSON has no nan
+        text = f"step {step}/{steps}" + (f"  loss {loss:.3f}" if loss is not None else "")
         if self.live and spec.id in self._tasks:
             self._bars.update(self._tasks[spec.id], completed=step / steps, facts=text)
-        elif not self.live and time.monotonic() - self._said.get(spec.id, 0) > LINE_SECONDS:
-            self._said[spec.id] = time.monotonic()
-            if self.as_json:
-                self._line(run=spec.id, stage=stage, step=step, steps=steps, **_pace(step, steps, facts))
-            else:
-                self.say(f"  {_label(spec)}  {text}")
+        elif not self.live and now - self._said.get(spec.id, 0) > LINE_SECONDS:
+            self._said[spec.id] = now
+            tokens_per_second = rate and round(rate * spec.recipe.step_tokens, 1)
+            eta_seconds = rate and round((steps - step) / rate, 1)
+            known = {"loss": loss, "tokens_per_second": tokens_per_second, "eta_seconds": eta_seconds}
+            if self.mode == "plain":
+                pace = f"  {tokens_per_second:,.0f} tokens a second, {eta_seconds:,.0f} s to go" if rate else ""
+                self.say(f"  {_label(spec)}  {text}{pace}")
+            self._json(run=spec.id, stage=stage, step=step, steps=steps, **known)
 
     def ended(self, result: RunResult) -> None:
+        self._since.pop(result.id, None)
         if self.live and result.id in self._tasks:
             self._bars.remove_task(self._tasks.pop(result.id))
+        last_line = result.detail.splitlines()[-1] if result.detail else ""
+        self._json(**{**result.to_json(), "detail": last_line, "stored": result.stored})
+        if self.mode != "plain":
+            return
         if result.ok:
             seconds = result.facts.get("seconds")
             cost = "from the ledger" if result.stored else f"{seconds:.1f} s" if seconds is not None else ""
             unit = "bits per byte" + (" on the sealed test split" if result.split == "test" else "")
             self.say(f"  {_label(result.spec)}  {result.bpb:.4f} {unit}  ({cost})")
         else:
-            last_line = result.detail.splitlines()[-1] if result.detail else ""
             self.say(f"  {_label(result.spec)}  failed: {result.reason}  {last_line}")
 
 
 def _label(spec: RunSpec) -> str:
     seed = str(spec.seed) if spec.seed < 10**6 else f"…{spec.seed % 10**5:05d}"
     return shown(f"{spec.recipe.name or spec.recipe.fingerprint[:8]} · seed {seed}")
-
-
-def _pace(step: int, steps: int, facts: dict[str, Any]) -> dict[str, Any]:
-    """Loss, tokens a second and seconds to go, each null while unknown (JSON has no nan)."""
-    loss, tokens, seconds = facts.get("loss"), facts.get("tokens"), facts.get("seconds")
-    seconds = seconds or 0.0
-    return {
-        "loss": loss if loss is not None and math.isfinite(loss) else None,
-        "tokens_per_second": round(tokens / seconds, 1) if seconds and tokens else None,
-        "eta_seconds": round(seconds * (steps - step) / step, 1) if seconds and step else None,
-    }
