@@ -19,9 +19,11 @@ def register(app: typer.Typer) -> None:
 
 
 def campaign(
-    hours: Annotated[float | None, options.real(1e-4, 1e6, "Stop after so many hours of work.")] = None,
-    flops: Annotated[float | None, options.real(1, 1e30, "Stop after so many training FLOPs, such as 1e17.")] = None,
-    runs: Annotated[int | None, typer.Option(min=1, max=1_000_000_000, help="Stop after about so many runs.")] = None,
+    hours: Annotated[float | None, options.real(1e-4, 1e6, "Begin no run after so many hours of work.")] = None,
+    flops: Annotated[
+        float | None, options.real(1, 1e30, "Begin no run that would pass so many training FLOPs, such as 1e17.")
+    ] = None,
+    runs: Annotated[int | None, typer.Option(min=1, max=1_000_000_000, help="Begin no more runs than this.")] = None,
     strategy: Annotated[
         str, typer.Option(help="Who proposes: portfolio, evolve, grid, random, tpe, cmaes, or outside.")
     ] = "portfolio",

@@ -10,6 +10,9 @@ from typing import Any
 from foundry.interface.report import Document, lineage_of, number, signed
 from foundry.interface.terminal import console, table
 
+MOST_WORDS = 8
+"""Of a round that are named in its line; the ledger has all."""
+
 
 def lines(say: Callable[[str], None]) -> Callable[[Document, Any], None]:
     """A line on each event of a campaign; `state` is what the campaign knew before it."""
@@ -18,8 +21,9 @@ def lines(say: Callable[[str], None]) -> Callable[[Document, Any], None]:
         kind = event["kind"]
         if kind == "round":
             on = f"{len(state.moves)} moves past the champion" if state.moves else "the champion"
-            words = ", ".join(entry["word"] for entry in event["entries"])
-            say(f"round {state.rounds + 1}, on {on}: {words}")
+            words = [entry["word"] for entry in event["entries"]]
+            more = f" and {len(words) - MOST_WORDS} more" if len(words) > MOST_WORDS else ""
+            say(f"round {state.rounds + 1}, on {on}: {', '.join(words[:MOST_WORDS])}{more}")
         elif kind == "raced":
             for trial in event["trials"]:
                 if trial["status"] in ("accepted", "refuted", "failed"):
@@ -66,6 +70,8 @@ def campaign(document: Document) -> None:
         )
     shares = ", ".join(f"{name} {share:.0%}" for name, share in document["strategies"].items())
     console.print(f"Who is asked next: {shares}.")
+    if document["waiting"]:
+        console.print(f"The limit didn't suffice for {document['waiting']}: the next command begins there.")
     if document["ended"] == "exhausted":
         console.print("Everything in this space was tried on this champion: widen it, or propose.")
     lineage = lineage_of(document["file"])

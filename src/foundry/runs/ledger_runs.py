@@ -88,6 +88,22 @@ class Runs:
             raise WorkError("ledger.unknown_run", run, "no such run in the ledger")
         return row
 
+    def is_over(self, run: str) -> bool:
+        """Whether it was trained, or failed: asking for it trains nothing."""
+        row = self.find(run)
+        return row is not None and row["status"] not in ("queued", "running")
+
+    def last(self) -> int:
+        """The newest run's place in the order of recording; 0 when there is none."""
+        row = self._file.row("SELECT coalesce(max(seq), 0) AS last FROM runs")
+        assert row is not None
+        return row["last"]
+
+    def begun_after(self, last: int) -> dict[str, float]:
+        """Runs recorded after that place whose training was begun, with the FLOPs that are known of it."""
+        rows = self._file.rows("SELECT id, coalesce(flops, 0.0) AS flops FROM runs WHERE seq>? AND attempts>0", last)
+        return {row["id"]: row["flops"] for row in rows}
+
     def claim(self, run: str, again: int | None = None) -> int | None:
         """Take the lease on training `run`: the fence to show from now on, or None when it isn't to be had.
 

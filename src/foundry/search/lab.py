@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +21,8 @@ from foundry.search.calibrate import in_seconds
 from foundry.search.match import Arm, arm, as_champion, choose, matched
 
 Say = Callable[[str], None]
+Allow = Callable[[Sequence[tuple[RunSpec, int]]], None]
+"""Told of runs before they are asked for, each with its FLOPs; raises where they may not be."""
 INCOMPARABLE = "match.incomparable"
 
 
@@ -46,6 +48,7 @@ class Lab:
 
     def __init__(self, settings: Settings, watcher: Watcher | None = None, say: Say = lambda line: None) -> None:
         self.settings, self.say = settings, say
+        self.allow: Allow = lambda asks: None
         self.device = resolved_device(settings.device)
         jobs = settings.jobs or (os.cpu_count() or 1 if self.device == "cpu" else 1)
         self.ledger = Ledger.open()
@@ -128,11 +131,15 @@ class Lab:
     def ask(self, of: Arm, seed: int, split: str = "validation") -> RunSpec:
         """Submit one run; its result comes from `engine.wait`."""
         spec = self.spec(of, seed)
+        self.allow([(spec, of.flops)])
         self.engine.submit(spec, self.data(of.recipe), split)
         return spec
 
     def gather(self, asks: list[tuple[Arm, int]], split: str = "validation") -> list[RunResult]:
-        return self.engine.gather([(self.spec(of, seed), self.data(of.recipe)) for of, seed in asks], split)
+        specs = [self.spec(of, seed) for of, seed in asks]
+        self.allow([(spec, of.flops) for spec, (of, _) in zip(specs, asks, strict=True)])
+        datas = [self.data(of.recipe) for of, _ in asks]
+        return self.engine.gather(zip(specs, datas, strict=True), split)
 
 
 def resolved_device(asked: str) -> str:

@@ -114,11 +114,14 @@ class Campaign:
         if state.prunable is not None and self.policy.prune_share > 0 and left >= self.policy.reserve_runs:
             self._record(pruning(self.field, self.court, state, self.policy))
             return "pruned"
-        round = self._proposed()
+        batch = self.policy.batch_within(left - self.policy.reserve_runs)
+        if not batch and not state.moves:
+            batch = self.policy.batch_within(left)  # what it finds goes to court with the next command
+        round = self._proposed(batch) if batch else None
         if round is not None:
             self._record(round)
             return self._race(round)
-        return self._certify() if state.moves else "exhausted"
+        return self._certify() if state.moves else "exhausted" if batch else "over"
 
     # -- steps -----------------------------------------------------------------------------------------------------
 
@@ -158,9 +161,9 @@ class Campaign:
         )
         return "certified"
 
-    def _proposed(self) -> Event | None:
-        """The next round, fixed before its first run: carried candidates, then those from outside, then the
-        strategy's. None when there is nothing new."""
+    def _proposed(self, batch: int) -> Event | None:
+        """The next round of about so many, fixed before its first run: carried candidates, then those from outside,
+        then the strategy's. None when there is nothing new."""
         state, base = self.state, self.state.frontier
         rng = Random(f"{self.seed}|{state.rounds}")
         entries: list[dict[str, Any]] = []
@@ -183,13 +186,13 @@ class Campaign:
             left = stack_of(word for word in words_of(carried.word) if not self._is_idle(base, word))
             if left:
                 enter(replace(carried, word=left), None)
-        for number, proposal in self.suggestions.take(max(self.policy.batch - len(entries), 0)):
+        for number, proposal in self.suggestions.take(max(batch - len(entries), 0)):
             if refused := enter(proposal, number):
                 self.suggestions.refuse(number, refused)
-        if len(entries) < self.policy.batch:
+        if len(entries) < batch:
             words = self.field.mutations(base)
             scene = Scene(words, lambda w: self._is_new(base, w, seen), rng, lambda w: self._changes(base, w))
-            for proposal in self.strategy.ask(scene, self.policy.batch - len(entries)):
+            for proposal in self.strategy.ask(scene, batch - len(entries)):
                 enter(proposal, None)
         if not entries:
             return None

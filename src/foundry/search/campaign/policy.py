@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from foundry.core.errors import RequestError
 
+MOST_BATCH = 64
+"""Candidates of a round, however many workers there are."""
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -15,7 +18,7 @@ class Policy:
     rungs: tuple[float, ...] = (0.25, 1.0)
     """Shares of the full budget, rising to 1. Each rung is complete runs, never the beginning of longer ones."""
     batch: int = 8
-    """Candidates of a round."""
+    """Candidates of a round, at most."""
     eta: int = 2
     """Of the candidates on a rung, one in so many goes on to the next."""
     hopeless_z: float = 1.0
@@ -34,7 +37,8 @@ class Policy:
     patience: int = 2
     """Rounds without an accepted move after which what there is goes to court."""
     reserve_runs: int = 30
-    """What a certification takes, about: with less than that left of a limit, the frontier goes to court."""
+    """What a certification takes, about: rounds leave so much of a limit to it, and with less the frontier goes to
+    court."""
     min_effect: float = 0.0
     """Gain in bits per byte below which nothing counts."""
     prune_share: float = 0.1
@@ -43,6 +47,19 @@ class Policy:
     def __post_init__(self) -> None:
         if not self.rungs or list(self.rungs) != sorted(set(self.rungs)) or self.rungs[-1] != 1.0 or self.rungs[0] <= 0:
             raise RequestError("policy.rungs", "rungs", "rising shares of the budget that end with 1", got=self.rungs)
+
+    def round_runs(self, candidates: int) -> int:
+        """What a round of so many takes, about: the rungs, the frontier on each, a stack, one candidate on fresh
+        seeds."""
+        runs, alive = 2 * self.fresh_seeds, candidates
+        for _ in self.rungs:
+            runs += alive + 1
+            alive = math.ceil(alive / self.eta)
+        return runs + (candidates > 1)
+
+    def batch_within(self, runs: float) -> int:
+        """Candidates of the largest round that so many runs pay for; 0 where they pay for none."""
+        return next((n for n in range(self.batch, 0, -1) if self.round_runs(n) <= runs), 0)
 
 
 @dataclass(frozen=True)
@@ -58,6 +75,14 @@ class Limits:
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise RequestError("campaign.limit", f"--{name}", "more than 0", got=value)
+
+    def hold(self, runs: int, flops: float, seconds: float) -> bool:
+        """Whether so much is within them."""
+        return (
+            (self.runs is None or runs <= self.runs)
+            and (self.flops is None or flops <= self.flops)
+            and (self.hours is None or seconds <= 3600 * self.hours)
+        )
 
     def runs_left(self, runs: int, flops: float, seconds: float) -> float:
         """About how many more runs fit, going by what they took so far."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import final
 
 from foundry.runs.ledger import Ledger
+from foundry.search.campaign.meter import Meter
 from foundry.search.campaign.real import LabField
 from foundry.search.campaign.state import Event
 from foundry.search.strategies import Proposal
@@ -15,16 +15,14 @@ TOLD = ("word", "point", "status", "reason", "gain", "interval", "share")
 
 @final
 class LedgerJournal:
-    """Appends under the lease's fence, with the seconds since the event before, by the monotonic clock."""
+    """Appends under the lease's fence, with what was begun since the event before."""
 
-    def __init__(self, field: LabField, track: str, fence: int) -> None:
-        self.field, self.track, self.fence = field, track, fence
-        self._last = time.monotonic()
+    def __init__(self, field: LabField, track: str, fence: int, meter: Meter) -> None:
+        self.field, self.track, self.fence, self.meter = field, track, fence, meter
 
     def append(self, event: Event) -> Event:
         """A round's recipes are in the ledger before the round is, and its proposals are settled with its end."""
-        now = time.monotonic()
-        event, self._last = {**event, "seconds": now - self._last}, now
+        event = {**event, **self.meter.taken()}
         ledger = self.field.lab.ledger
         for entry in event.get("entries", ()):
             ledger.recipes.put(self.field.recipe(entry["point"]))

@@ -9,12 +9,13 @@ from scipy.stats import beta
 
 from foundry.core import places
 from foundry.runs.queries import lineage
+from foundry.search.campaign.policy import Policy
 from foundry.search.campaign.state import State
 from foundry.search.strategies import Strategy
 from foundry.search.strategies.portfolio import Portfolio
 
 
-def document(baseline: Path, state: State, strategy: Strategy, ended: str) -> dict[str, Any]:
+def document(baseline: Path, state: State, strategy: Strategy, ended: str, policy: Policy) -> dict[str, Any]:
     """As `campaign --json` prints it. `this_command` counts from the command's start, the rest from the campaign's."""
     runs, flops, seconds = state.spent
     return {
@@ -23,6 +24,7 @@ def document(baseline: Path, state: State, strategy: Strategy, ended: str) -> di
         "champion": state.champion,
         "frontier": state.frontier,
         "ended": ended,
+        "waiting": _waiting(state, policy) if ended == "over" else "",
         "this_command": {"runs": runs, "flops": flops, "hours": seconds / 3600},
         "runs": state.runs,
         "flops": state.flops,
@@ -35,6 +37,13 @@ def document(baseline: Path, state: State, strategy: Strategy, ended: str) -> di
         "false_kills": false_kills(state),
         "strategies": strategy.shares() if isinstance(strategy, Portfolio) else {strategy.name: 1.0},
     }
+
+
+def _waiting(state: State, policy: Policy) -> str:
+    """What the next command goes on with, or what this one's limit was too small for."""
+    if state.in_court or state.open is not None:
+        return "a certification" if state.in_court else "a round"
+    return "" if state.spent[0] else f"a round, which takes {policy.round_runs(1)} runs or more"
 
 
 def false_kills(state: State) -> dict[str, Any]:

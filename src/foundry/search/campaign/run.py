@@ -6,7 +6,7 @@ May not: decide anything itself; that is campaign.py's, with the strategies and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from foundry.recipe import Recipe
 from foundry.search import budget, strategies
 from foundry.search.budget import BudgetRules
 from foundry.search.campaign.campaign import Campaign, Step
-from foundry.search.campaign.policy import Limits, Policy
+from foundry.search.campaign.meter import Meter, Paused
+from foundry.search.campaign.policy import MOST_BATCH, Limits, Policy
 from foundry.search.campaign.real import LabField, read_space
 from foundry.search.campaign.real_court import LedgerCourt
 from foundry.search.campaign.record import LedgerJournal, LedgerSuggestions
@@ -43,6 +44,8 @@ class CampaignPlan:
     match: str | None = None
     min_effect: float = 0.0
     budget: BudgetRules = field(default_factory=BudgetRules)
+    policy: Policy = field(default_factory=lambda: Policy(batch=MOST_BATCH))
+    """Its batch is the most; how many workers there are says how much of it is used."""
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -58,8 +61,8 @@ def campaign(lab: Lab, path: Path, plan: CampaignPlan, seen: Seen, told: Callabl
     check_gain(plan.min_effect)
     words = read_space(plan.space) if plan.space is not None else None
     strategy = strategies.make(plan.strategy)
-    jobs = lab.engine.jobs
-    policy = Policy(min_effect=plan.min_effect, batch=max(Policy.batch, 2 * jobs))
+    batch = min(max(Policy.batch, 2 * lab.engine.jobs), MOST_BATCH)
+    policy = replace(plan.policy, min_effect=plan.min_effect, batch=min(plan.policy.batch, batch))
     budget.check(lab.ledger, plan.budget)
     fence = lab.ledger.campaigns.begin()
     try:
@@ -67,18 +70,23 @@ def campaign(lab: Lab, path: Path, plan: CampaignPlan, seen: Seen, told: Callabl
         track = track_of(path)
         field = LabField(lab, champion, plan.match, words, track)
         court = LedgerCourt(field, path, plan.budget, plan.min_effect, seen, plan.match)
-        journal = _Told(LedgerJournal(field, track, fence), told)
         past, suggestions = lab.ledger.campaigns.events(track), LedgerSuggestions(lab.ledger)
-        loop = Campaign(field, court, strategy, policy, track, journal, suggestions, past)
-        journal.state = loop.state
+        loop = Campaign(field, court, strategy, policy, track, suggestions=suggestions, past=past)
+        meter = Meter(lab.ledger, loop.state, plan.limits)
+        loop.journal, lab.allow = _Told(LedgerJournal(field, track, fence, meter), told, loop.state), meter.allow
         loop.recode(champion.fingerprint, fingerprint([training_code(champion.to_dict()), judging_code()]))
         _agree(champion, field, loop)
         loop.open(loop.state.champion or champion.fingerprint, plan.limits, plan.asked)
+        if plan.limits.runs is not None:
+            lab.say(
+                f"at most {plan.limits.runs} runs, about {policy.reserve_runs} of them kept for a certification; one "
+                "that they don't suffice for goes on with the next command"
+            )
         step: Step = "raced"
         while step not in ("over", "exhausted"):
             step = _step(lab, path, field, loop)
         loop.close()
-        return document(path, loop.state, loop.strategy, step)
+        return document(path, loop.state, loop.strategy, step, policy)
     finally:
         lab.ledger.campaigns.end(fence)
 
@@ -92,12 +100,25 @@ def _step(lab: Lab, path: Path, field: LabField, loop: Campaign) -> Step:
             raise WorkError("campaign.champion_fails", str(path), "the champion's own runs fail", hint="foundry log")
         loop.rebase(standing.fingerprint)
     try:
-        return loop.step()
+        return _taken(lab, loop)
     except WorkError as error:
         if error.code not in STALE:
             raise
         lab.say(str(error))
         return "certified"  # the next step begins from what stands in the file now
+
+
+def _taken(lab: Lab, loop: Campaign) -> Step:
+    """A step, or "over" where a limit stands before its next run. What is being trained then is finished: it may be all
+    that the step lacks."""
+    while True:
+        try:
+            return loop.step()
+        except Paused:
+            if not lab.engine.busy:
+                return "over"
+            while lab.engine.busy:
+                lab.engine.wait()
 
 
 def _agree(standing: Recipe, field: LabField, loop: Campaign) -> None:
@@ -114,8 +135,8 @@ def _agree(standing: Recipe, field: LabField, loop: Campaign) -> None:
 class _Told:
     """A journal that says aloud what it has recorded."""
 
-    def __init__(self, journal: LedgerJournal, told: Callable[[Event, State], None]) -> None:
-        self.journal, self.told, self.state = journal, told, State()
+    def __init__(self, journal: LedgerJournal, told: Callable[[Event, State], None], state: State) -> None:
+        self.journal, self.told, self.state = journal, told, state
 
     def append(self, event: Event) -> Event:
         recorded = self.journal.append(event)

@@ -64,6 +64,8 @@ class State:
     """Paired differences on fresh seeds, a group a candidate."""
     curves: dict[float, deque[tuple[float, float]]] = field(default_factory=dict)
     """By a rung's share: gains there beside the same candidates' gains on the full budget."""
+    last_run: int = 0
+    """The newest run in the ledger when the last event was recorded."""
     runs: int = 0
     flops: float = 0.0
     seconds: float = 0.0
@@ -92,6 +94,7 @@ class State:
         self.runs += event.get("runs", 0)
         self.flops += event.get("flops", 0.0)
         self.seconds += event.get("seconds", 0.0)
+        self.last_run = event.get("last_run", self.last_run)
         getattr(self, f"_{event['kind']}")(event)
 
     def _opened(self, event: Event) -> None:
