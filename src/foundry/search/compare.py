@@ -28,7 +28,8 @@ def compare(
 ) -> dict[str, Any]:
     """Compare two recipe files; the document that `compare --json` prints, at once where there is a verdict already.
 
-    With `tune`, both at the learning rate of a small grid that suits each best: tuned against tuned.
+    Nothing corrects it for how often it is asked, which `asked` counts: for this pair, this time included. With `tune`,
+    both at the learning rate of a small grid that suits each best: tuned against tuned.
     """
     tuning.check(tune)
     matching.check(match)
@@ -44,4 +45,6 @@ def compare(
         tuned = tuning.tune_lr(lab, (baseline, candidate), spare)
         (baseline, candidate), grid = [each.arm for each in tuned], tuning.to_json(tuned, spare)
     question = Question(baseline, candidate, currency, "validation", rules.min_effect, rules, seeds=seeds, tuning=grid)
-    return ask(lab, question, again, seen)
+    document = ask(lab, question, again, seen)
+    asked = lab.ledger.verdicts.compared(*(arm["recipe"] for arm in document["arms"]))
+    return {**document, "corrected": False, "asked": asked}

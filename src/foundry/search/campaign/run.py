@@ -30,6 +30,8 @@ from foundry.search.promote import STALE, settle, track_of
 from foundry.search.trial import check_gain
 from foundry.train.code import training_code
 
+MOST_AHEAD = 10
+"""Runs beyond those that decide an ordinary certification, which workers begin rather than idle."""
 MOST_BASE_FAILURES = 3
 """Rounds in a row in which the frontier itself fails, before it is given up."""
 
@@ -61,8 +63,13 @@ def campaign(lab: Lab, path: Path, plan: CampaignPlan, seen: Seen, told: Callabl
     check_gain(plan.min_effect)
     words = read_space(plan.space) if plan.space is not None else None
     strategy = strategies.make(plan.strategy)
-    batch = min(max(Policy.batch, 2 * lab.engine.jobs), MOST_BATCH)
-    policy = replace(plan.policy, min_effect=plan.min_effect, batch=min(plan.policy.batch, batch))
+    jobs, asked = lab.engine.jobs, plan.policy
+    policy = replace(
+        asked,
+        min_effect=plan.min_effect,
+        batch=min(asked.batch, max(Policy.batch, 2 * jobs)),
+        reserve_runs=asked.reserve_runs + min(jobs, MOST_AHEAD),
+    )
     budget.check(lab.ledger, plan.budget)
     fence = lab.ledger.campaigns.begin()
     try:

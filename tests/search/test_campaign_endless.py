@@ -1,0 +1,56 @@
+"""No count ends an endless campaign. `make soak` does the same ten thousand times."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foundry.core.errors import WorkError
+from foundry.runs import queries
+from foundry.search import promote as promotion
+from soak.endless import SHORT_SEASONS, climb, seasons
+from soak.lab import BASELINE, make_home
+from soak.test_endless import over_the_end_of_32_bits
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FOUNDRY_RUNS", "FOUNDRY_EXPERIMENTS", "FOUNDRY_WORKSPACE", "FOUNDRY_CACHE"):
+        monkeypatch.setenv(name, "")  # so that what make_home sets is undone
+    monkeypatch.chdir(tmp_path)
+    make_home(tmp_path / "home", tmp_path / "cache")
+
+
+def promoted() -> list[dict[str, Any]]:
+    return [entry for entry in queries.lineage(str(BASELINE)) if entry["kind"] == "promote"]
+
+
+def test_a_season_has_no_last_promotion_and_2038_is_a_year_like_any_other(
+    place: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over_the_end_of_32_bits(monkeypatch, 0.5)
+    climb(27)
+    line = promoted()
+    scored = [entry["effect"]["test_bpb"] is not None for entry in line]
+    assert scored == [True] * 25 + [False] * 2 and "400 times" in line[-1]["effect"]["test_why"]
+    assert line[-1]["created"] > 2**31 and len(seasons()) == 1
+
+
+def test_a_limit_that_ends_the_loop_would_be_seen(place: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def as_it_was(lab: Any, arms: Any, verdict: Any) -> dict[str, Any]:
+        if len(promoted()) == 3:
+            raise WorkError("ledger.split_spent", "test", "no more is allowed")
+        return {"test_bpb": None, "test_why": ""}
+
+    monkeypatch.setattr(promotion, "_sealed", as_it_was)
+    with pytest.raises(WorkError, match="no more is allowed"):
+        climb(6)
+
+
+def test_seasons_follow_one_another_by_the_rule_and_none_spends_more_than_it_has(place: None) -> None:
+    climb(25, rules=SHORT_SEASONS)
+    spent = seasons()
+    assert len(spent) >= 3 and all(0.0 < alpha <= q for alpha, q in spent)
+    assert len(promoted()) == 25
