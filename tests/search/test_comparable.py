@@ -19,6 +19,7 @@ from foundry.search.promote import settle
 from foundry.search.sweep import SweepPlan, sweep
 from foundry.search.training import train
 from foundry.search.trial import Rules
+from soak.endless import InstantLab
 from tests.home import small_lab, write_tiny
 
 BASELINE = Path("experiments/baseline.yaml")
@@ -116,7 +117,7 @@ def test_a_comparison_says_that_it_is_uncorrected_and_how_often_its_pair_was_ask
     from foundry.interface import report
 
     other = write_tiny(Path("experiments/other.yaml"), train__optimizer__lr=2e-3)
-    with small_lab() as lab:
+    with InstantLab(score=lambda spec, split: 2.0) as lab:
         rules = Rules(0.3, 3), Rules(0.3, 3), Rules(0.4, 3)
         asked = [compare(lab, BASELINE, other, each, None, None, (), i == 1, ignore) for i, each in enumerate(rules)]
         assert [document["asked"] for document in asked] == [1, 2, 3] and asked[0]["corrected"] is False

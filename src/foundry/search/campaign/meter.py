@@ -26,8 +26,9 @@ class Meter:
     def __init__(self, ledger: Ledger, state: State, limits: Limits) -> None:
         self._ledger, self._state, self._limits = ledger, state, limits
         self._last = time.monotonic()
-        killed = state.session is not None  # what it had begun and recorded no event of
-        self._begun: dict[str, float] = ledger.runs.begun_after(state.last_run) if killed else {}
+        self._begun: dict[str, float] = {}
+        if state.session is not None and state.last_run is not None:  # killed: what it had begun since its last event
+            self._begun = ledger.runs.begun_after(state.last_run)
 
     def allow(self, asks: Sequence[tuple[RunSpec, int]]) -> None:
         """These runs, each with its FLOPs, are about to be asked for. Raises Paused, before any is begun, where those

@@ -64,8 +64,8 @@ class State:
     """Paired differences on fresh seeds, a group a candidate."""
     curves: dict[float, deque[tuple[float, float]]] = field(default_factory=dict)
     """By a rung's share: gains there beside the same candidates' gains on the full budget."""
-    last_run: int = 0
-    """The newest run in the ledger when the last event was recorded."""
+    last_run: int | None = None
+    """The newest run in the ledger when the last event was recorded; None where the record doesn't say."""
     runs: int = 0
     flops: float = 0.0
     seconds: float = 0.0
