@@ -70,9 +70,10 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on_when_there_is_room
 
 def test_torn_files_after_a_kill_cost_nothing_that_was_on_record(place: Path) -> None:
     pid, seen = spawn(lambda: run_fake(RUNS)), Seen()
-    while len(seen.runs) < 15:
+    while len(seen.runs) < 15 and os.waitpid(pid, os.WNOHANG)[0] == 0:
         time.sleep(0.05)
         seen.look()
+    assert len(seen.runs) >= 15, Path("controller.log").read_text()
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     seen.look()

@@ -31,6 +31,7 @@ from foundry.runs.spec import RunSpec
 
 MAX_ATTEMPTS = 3  # of a run that the machine keeps losing, before it counts as crashed
 POLL_SECONDS = 0.5
+QUIET_SECONDS = 15.0  # by then the pool has ended by force what didn't stop: a task left in it can't be asked for again
 STEP_FLOPS_FOR_THREADS = 1 << 30  # a step of less gains nothing from a second core, and loses 20-fold on a busy one
 
 
@@ -124,7 +125,7 @@ class Engine:
         for task in [*self._arranger.open, *map(_task_id, self._asks.values())]:
             if self._pool is not None:
                 self._pool.stop(task)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + QUIET_SECONDS
         while self._pool is not None and self._pool.busy and time.monotonic() < deadline:
             for event in self._pool.poll(0.1):
                 for ask, own in self._parts(event):
