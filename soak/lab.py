@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from foundry.runs.engine import run_folder
 from foundry.runs.pool import Pool
+from foundry.runs.weights import weights_folder
 from foundry.search.campaign.policy import Limits
 from foundry.search.campaign.run import CampaignPlan, campaign
 from foundry.search.lab import Lab, Settings
@@ -27,21 +27,20 @@ class FakeLab(Lab):
         engine: Any = self.engine
         give = engine._give
 
-        def faked(id: str, target: str, payload: dict[str, Any], log: Path, runs: int = 1) -> None:
+        def faked(id: str, target: str, payload: dict[str, Any], log: Path, *asks: Any) -> None:
             if engine._pool is None:
                 engine._pool = Pool(engine.jobs, preload=("soak.trainer",))
-            give(id, JUDGE if target.startswith("foundry.judge") else target, payload, log, runs)
+            give(id, JUDGE if target.startswith("foundry.judge") else target, payload, log, *asks)
 
-        def submit_train(ask: Any, alone: bool = False) -> None:
-            ask.stage = "train"
+        def submit_train(ask: Any) -> None:
             payload = engine.train_payload(ask.spec, ask.data)
-            faked(f"{ask.spec.id}/{ask.split}", TRAIN, payload, Path(payload["out"]) / "log.txt")
+            faked(f"{ask.spec.id}/{ask.split}", TRAIN, payload, Path(payload["out"]) / "log.txt", ask)
 
         engine._give, engine._submit_train, engine._has_weights = faked, submit_train, has_weights
 
 
 def has_weights(ask: Any) -> bool:
-    return (run_folder(ask.spec.id) / "checkpoint" / "fake.json").is_file()
+    return (weights_folder(ask.spec.id) / "fake.json").is_file()
 
 
 def make_home(folder: Path, cache: Path) -> None:

@@ -18,9 +18,9 @@ from benchmarks.cheats.catalogue import ATTACKS
 from benchmarks.cheats.scene import scene
 from foundry.core import yaml_io
 from foundry.recipe import Recipe
-from foundry.runs.engine import run_folder
 from foundry.runs.ledger import ledger_path
 from foundry.runs.result import Limits, RunResult
+from foundry.runs.weights import run_folder
 from foundry.search.lab import Lab, Settings
 from foundry.search.match import Arm
 from tests.home import write_tiny

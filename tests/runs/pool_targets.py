@@ -151,3 +151,23 @@ def threads(payload: Payload, line: Line) -> Payload:
     for _ in range(20):
         matrix = matrix @ matrix / 20
     return {"set": torch.get_num_threads(), "running": len(os.listdir("/proc/self/task"))}
+
+
+def bus_error(payload: Payload, line: Line) -> Payload:
+    os.kill(os.getpid(), signal.SIGBUS)
+    return {}
+
+
+def lose_a_file(payload: Payload, line: Line) -> Payload:
+    """As a worker whose data somebody has removed."""
+    raise FileNotFoundError(2, "No such file or directory", "tokens.bin")
+
+
+def lose_a_file_once(payload: Payload, line: Line) -> Payload:
+    from soak.trainer import train
+
+    mark = Path(payload["out"]) / "lost"
+    if not mark.exists():
+        mark.touch()
+        lose_a_file(payload, line)
+    return train(payload, line)

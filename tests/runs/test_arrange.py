@@ -12,7 +12,8 @@ from foundry.core.errors import RunFailure
 from foundry.recipe import Recipe
 from foundry.runs import arrange
 from foundry.runs.arrange import MEASURE, TOGETHER, TRAIN, Arranger, best_width
-from foundry.runs.engine import Engine, run_folder
+from foundry.runs.engine import Engine
+from foundry.runs.weights import run_folder
 from foundry.runs.task import Ended, Progress
 from foundry.train import pace, population_worker
 from foundry.train.direct import LocalLine

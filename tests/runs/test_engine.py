@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from foundry.recipe import Recipe
-from foundry.runs.engine import run_folder
+from foundry.runs.weights import run_folder
 from tests.home import small_lab
 
 

@@ -174,3 +174,49 @@ def test_what_is_raised_in_a_transaction_undoes_it(ledger: Ledger) -> None:
         write.execute("INSERT INTO settings VALUES ('a', '1')")
         raise KeyError("stop")
     assert ledger.setting("a") is None
+
+
+def test_a_ledger_that_is_taken_away_while_it_is_in_use_records_nothing_more(path: Path, tmp_path: Path) -> None:
+    with Ledger.open(path) as ledger:
+        ledger.keep_setting("before", 1)
+        path.rename(tmp_path / "elsewhere.db")
+        with pytest.raises(WorkError, match=r"ledger\.vanished") as caught:
+            ledger.keep_setting("after", 2)
+        assert caught.value.exit_code == 1
+        path.write_bytes(b"")  # another file in its place is no better
+        with pytest.raises(WorkError, match=r"ledger\.vanished"):
+            ledger.keep_setting("after", 2)
+        path.unlink()
+        (tmp_path / "elsewhere.db").rename(path)
+        assert ledger.setting("after") is None
+        ledger.keep_setting("after", 3)
+    with Ledger.open(path) as ledger:
+        assert (ledger.setting("before"), ledger.setting("after")) == (1, 3)
+
+
+@pytest.mark.parametrize("left", ["marker", "run folder"])
+@pytest.mark.parametrize("ledger_is", ["gone", "empty"])
+def test_a_lost_ledger_is_not_begun_anew_in_silence(path: Path, left: str, ledger_is: str) -> None:
+    Ledger.open(path).close()
+    for file in path.parent.glob("ledger.db*"):
+        file.unlink()
+    if left == "run folder":
+        path.with_name("ledger.id").unlink()
+        (path.parent / "abc").mkdir()
+        (path.parent / "abc" / "recipe.yaml").touch()
+    if ledger_is == "empty":
+        path.touch()
+    for opening in (Ledger.open, LedgerFile.open_to_read):
+        with pytest.raises(WorkError, match=r"ledger\.missing.*start anew"):
+            opening(path)
+    assert path.exists() == (ledger_is == "empty"), "nothing was made in its place"
+    path.parent.rename(path.parent.with_name("moved away"))
+    Ledger.open(path).close()
+
+
+def test_where_there_never_was_a_ledger_one_is_begun_and_looking_makes_none(path: Path) -> None:
+    assert LedgerFile.open_to_read(path) is None
+    Ledger.open(path).close()
+    path.with_name("ledger.id").unlink()  # as of a time that had no marker
+    Ledger.open(path).close()
+    assert path.with_name("ledger.id").exists()

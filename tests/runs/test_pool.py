@@ -118,7 +118,7 @@ def test_a_log_that_is_a_link_is_not_followed(pool: Pool, make_task: MakeTask, t
     (tmp_path / "precious").write_text("kept")
     task.log.symlink_to(tmp_path / "precious")
     pool.submit(task)
-    assert endings(drain(pool))["leave_badly"].reason == "crash"
+    assert endings(drain(pool))["leave_badly"].reason == "lost"
     assert (tmp_path / "precious").read_text() == "kept"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from foundry.core.errors import WorkError
 from foundry.recipe import Recipe
-from foundry.runs.engine import tokenizer_file
+from foundry.runs.weights import tokenizer_file
 from foundry.search.sampling import sample
 from tests.home import small_lab, write_tiny
 

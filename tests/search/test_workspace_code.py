@@ -15,7 +15,7 @@ from foundry.judge import sandbox
 from foundry.judge.sandbox import tier
 from foundry.mutate import mutate, write
 from foundry.recipe import Recipe
-from foundry.runs import supervised
+from foundry.runs import costs, queries, supervised
 from foundry.runs.sources import lay_out, rebuild
 from foundry.search.lab import Lab
 from foundry.search.sampling import sample
@@ -131,6 +131,30 @@ def test_code_that_hangs_is_refused_by_a_runs_own_limit_and_as_a_timeout(workspa
     with small_lab(stall_seconds=3) as lab, pytest.raises(BrokenCode) as caught:
         lab.arm_of(mutated("norm:hangs"))
     assert caught.value.reason == "timeout"
+
+
+def test_a_part_with_other_flops_is_matched_tuned_and_screened_as_any_other(workspace: Path) -> None:
+    source = (Path(supervised.__file__).parents[1] / "modules/activation/swiglu.py").read_text()
+    (workspace / "modules/activation/mish.py").write_text(source.replace("silu", "mish"))
+    with small_lab() as lab:
+        for tune in (None, "lr"):
+            document = sweep(lab, BASELINE, SweepPlan(("activation:mish",), seeds=1, tune=tune), lambda *pair: None)
+            candidate = next(row for row in document["candidates"] if row["mutation"] == "activation:mish")
+            assert candidate["val_bpb"] is not None and candidate["match"] == "flops"
+        assert {row["status"] for row in queries.log(limit=100)} == {"done"}
+
+
+def test_what_a_model_costs_is_known_of_every_recipe_with_it_and_of_no_other(workspace: Path) -> None:
+    recipe = mutated("activation:mine")
+    with small_lab() as lab:
+        lab.arm_of(recipe)
+    plain = recipe.to_dict()
+    for same in ("set:budget.tokens=640", "set:train.optimizer.lr=1e-4", "norm:rmsnorm", "set:model.width=32"):
+        other, _ = mutate(Recipe.from_dict(plain), same)
+        assert costs.is_known(other, 30) is False, "another vocabulary"
+        with small_lab() as lab:
+            known = costs.is_known(other, lab.data(other).vocab_size)
+        assert known is not same.startswith(("norm", "set:model"))
 
 
 def test_a_workspace_part_trains_bit_by_bit_as_it_would_in_the_package(workspace: Path) -> None:

@@ -13,8 +13,11 @@ import pytest
 import safetensors.torch
 import torch
 
+from foundry.core.section import validate
+from foundry.model import build
 from foundry.train import checkpoint, worker
 from foundry.train.direct import LocalLine
+from foundry.train.state import TrainState
 
 
 class StopAt:
@@ -147,3 +150,25 @@ def test_a_killed_run_ends_as_the_uninterrupted_one(
     parts, result = run(payload, out, 0)
     assert parts == whole and result["status"] == "done"
     assert kills, "it was over before it was killed"
+
+
+@pytest.mark.parametrize("damage", ["torn", "another's", "no manifest"])
+def test_a_torn_checkpoint_is_said_and_trained_again_from_the_start(
+    payload: dict[str, Any], tmp_path: Path, damage: str
+) -> None:
+    whole, _ = run(payload, tmp_path / "whole", 0)
+    run(payload, tmp_path / "torn", 5)
+    folder = tmp_path / "torn" / "checkpoint"
+    if damage == "torn":
+        weights = folder / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-40])
+    elif damage == "no manifest":
+        (folder / "manifest.json").unlink()
+    else:  # whole by its hashes, and no checkpoint of this model
+        job = validate(worker.Job, {**payload, "out": str(tmp_path)})
+        other = build(job.model.model_copy(update={"layers": 1}), job.vocab_size)
+        checkpoint.save(folder, TrainState.fresh(other, job.train), {"identity": job.identity})
+    told: list[dict[str, Any]] = []
+    worker.main({**payload, "out": str(tmp_path / "torn")}, LocalLine(told.append))
+    assert trace(tmp_path / "torn") == whole
+    assert next(facts["note"] for facts in told if "note" in facts).startswith("trained again from the start")

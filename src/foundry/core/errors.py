@@ -81,6 +81,10 @@ class WorkError(FoundryError):
     exit_code = 1
 
 
+class MachineTrouble(WorkError):
+    """Work that failed through no fault of its own: a file, a process or a disk that went. It may be run again."""
+
+
 def nearest(got: Any, choices: Sequence[str]) -> str:
     """`did you mean 'gqa'?` when one of `choices` is close to what was given, else nothing."""
     short = str(got)[:100] if isinstance(got, (str, int, float)) and not _is_huge(got) else ""
@@ -114,6 +118,11 @@ def _is_huge(value: Any) -> bool:
 REASONS = ("nan", "oom", "timeout", "crash", "leak", "invalid")
 
 
+LOST, KILLED = "lost", "killed"
+"""Ends that say nothing of the run, which may be run again: the machine's doing; a kill that was the machine's, or that
+code did to itself."""
+
+
 class RunFailure(Exception):
     """A run that ended without a result, and why. Never a number."""
 
@@ -125,3 +134,10 @@ class RunFailure(Exception):
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.detail}" if self.detail else self.reason
+
+
+class Killed(RunFailure):
+    """What ran a model's code was killed, and not by us: by the machine, or by that code."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("oom", detail)

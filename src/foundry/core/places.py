@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
+
+from foundry.core.errors import RequestError
+
+
+def _named(variable: str) -> Path | None:
+    """Where the variable says; None where it is unset, or set to nothing."""
+    text = os.environ.get(variable, "")
+    return Path(text) if text else None
 
 
 def experiments() -> Path:
     """Recipes: the user's to edit and to commit."""
-    return Path(os.environ.get("FOUNDRY_EXPERIMENTS", "experiments"))
+    return _named("FOUNDRY_EXPERIMENTS") or Path("experiments")
 
 
 def baseline() -> Path:
@@ -18,7 +27,7 @@ def baseline() -> Path:
 
 def runs() -> Path:
     """The ledger, one folder a run, reports."""
-    return Path(os.environ.get("FOUNDRY_RUNS", "runs"))
+    return _named("FOUNDRY_RUNS") or Path("runs")
 
 
 def track(baseline: Path) -> str:
@@ -39,10 +48,27 @@ def _below(root: Path, file: Path) -> str:
 
 def workspace() -> Path:
     """Code from agents, under the same relative paths as in the package."""
-    return Path(os.environ.get("FOUNDRY_WORKSPACE", "workspace"))
+    return _named("FOUNDRY_WORKSPACE") or Path("workspace")
 
 
 def cache() -> Path:
-    """Prepared data, by content."""
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "foundry"
-    return Path(os.environ.get("FOUNDRY_CACHE", default))
+    """Prepared data, by content. Raises RequestError where no variable says where and there is no home directory."""
+    return _named("FOUNDRY_CACHE") or (_named("XDG_CACHE_HOME") or _home() / ".cache") / "foundry"
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # a user without an entry in the machine's list
+        hint = "set FOUNDRY_CACHE to a folder that you may write"
+        raise RequestError("places.no_home", "FOUNDRY_CACHE", "there is no home directory", hint=hint) from None
+
+
+def mend(path: str) -> str:
+    """Which variable moves a place that can't be used; nothing for a path that is in none of them."""
+    moved = {"FOUNDRY_CACHE": cache, "FOUNDRY_RUNS": runs, "FOUNDRY_WORKSPACE": workspace}
+    for variable, place in moved.items():
+        with contextlib.suppress(RequestError):
+            if path and Path(path).absolute().is_relative_to(place().absolute()):
+                return f"give yourself permission, or set {variable} to a folder that you may write"
+    return ""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from foundry.core.errors import RequestError, WorkError
+from foundry.core.errors import MachineTrouble, RequestError
 from foundry.core.fingerprint import fingerprint
 from foundry.data import sealed
 from foundry.data.cut import cut
@@ -90,7 +90,7 @@ class JudgedSplit:
         counted = np.add.reduceat(predicted, starts[:-1], dtype=np.int64)
         if starts[-1] != len(ids) or not np.array_equal(counted, sizes):
             hint = "remove this folder"
-            raise WorkError("data.corrupt", str(folder), f"{name}: ids and byte counts differ", hint=hint)
+            raise MachineTrouble("data.corrupt", str(folder), f"{name}: ids and byte counts differ", hint=hint)
         return cls(name, ids, starts, sizes, token_bytes, manifest)
 
     def __len__(self) -> int:

@@ -60,7 +60,20 @@ def prepare(config: DataConfig, report: Report = _quiet) -> Prepared:
                     found = _Build(config, lock, report).run(text, index)
         return found
     except OSError as error:
-        raise WorkError("data.cache", str(error.filename or places.cache()), str(error.strerror or error)) from None
+        file = str(error.filename or places.cache())
+        raise WorkError("data.cache", file, str(error.strerror or error), hint=places.mend(file)) from None
+
+
+def restored(config: DataConfig, prepared: Prepared) -> Prepared:
+    """The same data, made again where the cache has lost it. Raises WorkError where the text is another by now."""
+    try:
+        return Prepared.open(prepared.train_dir, prepared.judge_dir)
+    except (WorkError, OSError):
+        again = prepare(config)
+    if (again.hash, again.judged_hash) != (prepared.hash, prepared.judged_hash):
+        message = "the cache has lost the prepared data, and the text is another than it was"
+        raise WorkError("data.changed", config.source, message, hint="put the text back, or run the same command again")
+    return again
 
 
 def summary(prepared: Prepared) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, Self, cast
 
 import numpy as np
 
-from foundry.core.errors import RequestError, WorkError
+from foundry.core.errors import MachineTrouble, RequestError
 from foundry.data import sealed
 from foundry.data.judged import FEWEST_WINDOWS, count_windows
 from foundry.data.split import JUDGED
@@ -43,7 +43,7 @@ class Prepared:
         """Both folders, seals and sizes checked. Raises WorkError `data.corrupt`."""
         train, judge = sealed.manifest(train_dir), sealed.manifest(judge_dir)
         if any(train[key] != judge[key] for key in ("judged_hash", "tokenizer_hash")):
-            raise WorkError("data.corrupt", str(judge_dir), f"belongs to other data than {train_dir}")
+            raise MachineTrouble("data.corrupt", str(judge_dir), f"belongs to other data than {train_dir}")
         return cls(train_dir, judge_dir, train["hash"], train["judged_hash"], train["vocab_size"], train)
 
     def train_tokens(self) -> np.ndarray:

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from foundry.core.errors import WorkError
+from foundry.core.errors import MachineTrouble, WorkError
 from foundry.core.files import sync_directory
 from foundry.core.fingerprint import file_fingerprint, fingerprint
 
@@ -90,8 +90,8 @@ def discard(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _corrupt(folder: Path, message: str) -> WorkError:
-    return WorkError("data.corrupt", str(folder), message, hint="remove this folder; it is made again when needed")
+def _corrupt(folder: Path, message: str) -> MachineTrouble:
+    return MachineTrouble("data.corrupt", str(folder), message, hint="remove this folder; it is made again when needed")
 
 
 def _sync(path: Path) -> None:

@@ -15,6 +15,7 @@ import typer
 from typer.exceptions import TyperException
 
 from foundry import __version__
+from foundry.core import places
 from foundry.core.errors import FoundryError, RequestError, WorkError, nearest
 from foundry.interface import cli_campaign, cli_code, cli_read, cli_work
 from foundry.interface.terminal import emit, guarded
@@ -80,8 +81,8 @@ def _run(arguments: list[str], as_json: bool) -> int:
         hint = "raise its limit (ulimit -v), or free some"
         return _fail(WorkError("os.memory", "", "this process may have no more memory", hint=hint), as_json)
     except OSError as error:
-        name, message = str(error.filename or ""), str(error.strerror or error)
-        return _fail(WorkError(f"os.{type(error).__name__}", name, message), as_json)
+        file, message = str(error.filename or ""), str(error.strerror or error)
+        return _fail(WorkError(f"os.{type(error).__name__}", file, message, hint=places.mend(file)), as_json)
     except Exception as error:
         if os.environ.get("FOUNDRY_DEBUG"):
             raise

@@ -36,7 +36,7 @@ def log(
     from foundry.runs import queries
 
     rows = queries.log(limit=limit, status=status, stale=stale)
-    emit(rows) if as_json else report.log(rows)
+    emit(rows) if as_json else report.log(rows, queries.weights())
 
 
 def show(

@@ -79,10 +79,11 @@ def mutate(
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A recipe.")],
+    recipe: Annotated[Path, typer.Argument(help="A recipe; with --weights also the id of a run.")],
     seed: options.Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Insist on going on from a checkpoint.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget this run's checkpoint and result first.")] = False,
+    weights: Annotated[bool, typer.Option("--weights", help="Make the weights again where they are gone.")] = False,
     device: options.Device = "auto",
     judged_bytes: options.JudgedBytes = 1 << 15,
     wall_seconds: options.WallSeconds = 86400.0,
@@ -101,7 +102,7 @@ def train(
     from foundry.search.training import train as verb
 
     with bench(1, device, judged_bytes, wall_seconds, stall_seconds, memory_gb, retry, progress, as_json) as (lab, _):
-        result = verb(lab, recipe, seed, resume, fresh)
+        result = verb(lab, recipe, seed, resume, fresh, weights)
     if result is None:  # one of torchrun's processes that keeps no ledger
         return
     emit(result.to_json()) if as_json else report.run(result)

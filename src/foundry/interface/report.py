@@ -10,6 +10,7 @@ from typing import Any
 
 from foundry.core import places
 from foundry.interface.terminal import as_json, console, table
+from foundry.runs.weights import RULE
 
 Document = dict[str, Any]
 NO_RUN: Document = {"run": "", "seed": "", "status": "", "val_bpb": None}
@@ -19,7 +20,7 @@ def run(result: Any) -> None:
     """One trained run."""
     document = result.to_json()
     if not result.ok:
-        console.print(f"run {document['run'][:12]} failed: {document['reason']} {document['detail']}")
+        console.print(f"run {document['run'][:12]} failed: {document['reason']}: {document['detail']}")
         return
     table(
         "",
@@ -219,8 +220,8 @@ def score(run: Document) -> str:
     return number(run["val_bpb"]) if run["val_bpb"] is not None else run["status"]
 
 
-def log(rows: list[Document]) -> None:
-    """Runs, newest first."""
+def log(rows: list[Document], weights: Document) -> None:
+    """Runs, newest first, and what their weights take."""
     table(
         "",
         ("run", "recipe", "seed", "status", "bits per byte", "", "tokens", "seconds"),
@@ -240,6 +241,9 @@ def log(rows: list[Document]) -> None:
     )
     if not rows:
         console.print("No runs yet. Start with: foundry sweep position rope alibi --promote")
+    if weights["runs"]:
+        taken = f"{weights['bytes'] / 1e6:,.1f} MB"
+        console.print(f"\nWeights of {weights['runs']} runs on the disk, {taken}: {RULE}.")
 
 
 def show(document: Document) -> None:

@@ -5,7 +5,6 @@ May not: import the contestant's code, believe anything it says beyond a status 
 
 from __future__ import annotations
 
-import select
 import signal
 import time
 
@@ -13,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foundry.core.errors import RunFailure
+from foundry.core.attended import readable
+from foundry.core.errors import Killed, RunFailure
 from foundry.judge.channel import Ask, Channel, Status
 from foundry.judge.process import Process
 
@@ -77,7 +77,7 @@ class Seat:
             raise self._gone() from None
 
     def _wait(self) -> None:
-        if not select.select([self.channel.answer_fd], [], [], self.call_seconds)[0]:
+        if not readable(self.channel.answer_fd, self.call_seconds):
             raise RunFailure("timeout", f"the model took over {self.call_seconds:g} s for one batch")
         status = self.channel.read_answer()
         if status is None:
@@ -93,5 +93,5 @@ class Seat:
             return RunFailure("crash", "the model's process broke off its channel to the judge")
         if code >= 0:
             return RunFailure("crash", f"the model's process ended with exit code {code}")
-        name = signal.Signals(-code).name
-        return RunFailure("oom" if name == "SIGKILL" else "crash", f"the model's process was ended by {name}")
+        told = f"the model's process was ended by {signal.Signals(-code).name}"
+        return Killed(told) if -code == signal.SIGKILL else RunFailure("crash", told)

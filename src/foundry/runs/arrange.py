@@ -120,6 +120,8 @@ class Arranger(Generic[T]):
         members = self._training.get(event.id, [])
         if not isinstance(event, Progress):
             return [(member.item, event) for member in members]
+        if "note" in event.facts:  # names the folder that it is about
+            return [(members[0].item, event)] if members else []
         losses = event.facts.get("losses", ())
         pairs = zip(members, losses, strict=False)
         return [(member.item, Progress(member.id, {**event.facts, "loss": loss})) for member, loss in pairs]

@@ -1,35 +1,39 @@
 """Drives runs through train → judge, many at once, and keeps the ledger. May not: decide what to run or who is better.
 
 Asking for a run that is in the ledger returns its stored result at once; a run that another live controller is training
-is waited for; one that the machine lost is trained again from its last checkpoint, with the same seed.
+is waited for; one that the machine lost is trained again from its last checkpoint, with the same seed, and is booked as
+nobody's failure: a machine that keeps losing it ends the command.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
-import shutil
 import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from foundry.core import places
-from foundry.core.errors import BrokenCode, RunFailure, WorkError
+from foundry.core.errors import LOST, RunFailure
 from foundry.core.files import write_atomic, write_document
+from foundry.data.prepare import restored
 from foundry.data.prepared import TOKENIZER, Prepared
-from foundry.recipe import Recipe
-from foundry.runs import costs
-from foundry.runs.arrange import Arranger
 from foundry.judge.code import judging_code
+from foundry.recipe import Recipe
+from foundry.runs import costs, measuring, weights
+from foundry.runs.arrange import Arranger
+from foundry.runs.failures import MAX_ATTEMPTS, failure, given_up, is_machines
 from foundry.runs.guard import Guard
 from foundry.runs.ledger import Ledger
 from foundry.runs.pool import Ended, Event, Pool, Progress, Task
 from foundry.runs.result import Limits, RunResult, Silent, Watcher
 from foundry.runs.spec import RunSpec
+from foundry.runs.weights import Hold, run_folder, tokenizer_file
 
-MAX_ATTEMPTS = 3  # of a run that the machine keeps losing, before it counts as crashed
 POLL_SECONDS = 0.5
 QUIET_SECONDS = 15.0  # by then the pool has ended by force what didn't stop: a task left in it can't be asked for again
 STEP_FLOPS_FOR_THREADS = 1 << 30  # a step of less gains nothing from a second core, and loses 20-fold on a busy one
@@ -42,13 +46,23 @@ class _Ask:
     spec: RunSpec
     data: Prepared
     split: str
+    weights: bool = False
+    """Whether its weights are wanted, too, where it has its score already."""
     stage: str = "new"
     fence: int = 0
     losses: int = 0
+    allowed: Limits = Limits()
+    """What its task may use."""
+    hold: Hold | None = None
 
     @property
     def key(self) -> tuple[str, str]:
         return self.spec.id, self.split
+
+    def let_go(self) -> None:
+        if self.hold is not None:
+            self.hold.close()
+            self.hold = None
 
 
 class Engine:
@@ -72,8 +86,10 @@ class Engine:
         self._pool: Pool | None = None
         self._arranger: Arranger[_Ask] = Arranger(jobs, device)
         self._asks: dict[tuple[str, str], _Ask] = {}
+        self._due: deque[_Ask] = deque()
+        """To be given to the pool once all that is wanted at once is known."""
         self._elsewhere: list[_Ask] = []
-        self._measured: dict[str, Ended] = {}
+        self._measurements: dict[str, Ended] = {}
         self.guard = Guard(ledger)
         self._ready: deque[RunResult] = deque()
 
@@ -81,22 +97,27 @@ class Engine:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.cancel_all()
-        if self._pool is not None:
-            self._pool.close()
+        try:
+            self.cancel_all()
+        finally:
+            if self._pool is not None:
+                self._pool.close()
 
     # -- asking ---------------------------------------------------------------------------------------------------
 
-    def submit(self, spec: RunSpec, data: Prepared, split: str = "validation") -> None:
-        """Ask for one run's score on `split`; its result comes from `wait`. Asking twice is asking once."""
-        ask = _Ask(spec, data, split)
+    def submit(self, spec: RunSpec, data: Prepared, split: str = "validation", weights: bool = False) -> None:
+        """Ask for one run's score on `split`, and for its weights, too, where they are wanted; the result comes from
+        `wait`. Asking twice is asking once."""
+        ask = _Ask(spec, data, split, weights)
         if ask.key not in self._asks:
+            self.measure(spec.recipe, data.vocab_size)
             self._asks[ask.key] = ask
             self.ledger.runs.put(spec, judged_hash=data.judged_hash)
             self._advance(ask)
 
     def wait(self) -> list[RunResult]:
-        """Block until something that was asked for is finished; its results. Empty when nothing is under way."""
+        """Block until something that was asked for is finished; its results. Empty when nothing is under way. Raises
+        WorkError for what the machine keeps losing."""
         while not self._ready and self._asks:
             self._turn()
         results = list(self._ready)
@@ -132,81 +153,78 @@ class Engine:
                     result = own.result if isinstance(own, Ended) and ask.stage == "train" else None
                     if result and result.get("status") == "done":
                         self._trained(ask, result)
-        for ask in self._asks.values():
-            if ask.fence:
-                self.ledger.runs.release(ask.spec.id, ask.fence, why)
+        asks = list(self._asks.values())
         self._asks.clear()
         self._arranger.forget()
+        self._due.clear()
         self._elsewhere.clear()
+        for ask in asks:
+            ask.let_go()
+            if ask.fence:
+                self.ledger.runs.release(ask.spec.id, ask.fence, why)
 
     # -- one run's way ---------------------------------------------------------------------------------------------
 
     def _advance(self, ask: _Ask) -> None:
         """Put `ask` on its next stage, by what the ledger knows of it."""
-        run = self.ledger.runs.get(ask.spec.id)
-        score = self.ledger.runs.score(ask.spec.id, ask.split, self.protocol)
-        if score is not None:
+        run, id = self.ledger.runs.get(ask.spec.id), ask.spec.id
+        score = self.ledger.runs.score(id, ask.split, self.protocol)
+        if score is not None and not (ask.weights and not self._has_weights(ask)):
             return self._end(ask, RunResult(ask.spec, ask.split, "done", bpb=score["bpb"], facts=run, stored=True))
-        if run["status"] == "failed" and not self.retry:
+        if run["status"] == "failed" and not self.retry and not self._leave_more(run):
             failure = RunResult(ask.spec, ask.split, "failed", run["reason"], run["detail"], facts=run, stored=True)
             return self._end(ask, failure)
         if run["status"] in ("trained", "done") and self._has_weights(ask):
-            return self._submit_judge(ask)
-        training_here = any(o.stage == "train" and o.spec.id == ask.spec.id for o in self._asks.values())
+            return self._put(ask, "judge")
+        training_here = any(o.stage == "train" and o.spec.id == id for o in self._asks.values())
         again = run["fence"] if run["status"] in ("trained", "done", "failed") else None
-        claim = None if training_here else self.ledger.runs.claim(ask.spec.id, again)
+        claim = None if training_here else self.ledger.runs.claim(id, again)
         if claim is None:
             ask.stage = "elsewhere"
             self._elsewhere.append(ask)
             return None
         ask.fence = claim
-        return self._submit_train(ask)
+        return self._put(ask, "train")
 
-    def _submit_train(self, ask: _Ask, alone: bool = False) -> None:
-        """Let it be trained, in company where that is faster; workspace code always alone."""
-        ask.stage = "train"
-        if ask.spec.recipe.sources():
-            return self._submit_sandboxed(ask)
-        return self._arranger.put(ask, _task_id(ask), self.train_payload(ask.spec, ask.data), alone)
+    def _put(self, ask: _Ask, stage: str) -> None:
+        ask.stage = stage
+        self._due.append(ask)
 
-    def _submit_sandboxed(self, ask: _Ask) -> None:
-        recipe, payload = ask.spec.recipe, self.train_payload(ask.spec, ask.data)
-        inside = self.guard.training(recipe, payload, self.memory_bytes)
-        self._give(_task_id(ask), "foundry.runs.supervised:train", inside, run_folder(ask.spec.id) / "log.txt")
-        self.watcher.started(ask.spec, "train")
-
-    def measure(self, recipe: Recipe, vocab_size: int) -> None:
-        """See to it that `costs.flops_per_token` knows the recipe, by counting in a sandbox where its code must run.
-
-        Raises BrokenCode for code that can't be built or run once within a run's own limits, RequestError where this
-        machine can't confine it; nothing happens where it is known already."""
-        if not recipe.sources():
-            return
-        self.ledger.recipes.put(recipe)  # so that what is measured, and run later, is what was asked about
-        if self.guard.tier and costs.is_known(recipe, vocab_size):
-            return
-        id = f"measure {recipe.fingerprint} {vocab_size}"
-        flops = self.ledger.setting(id)
-        if flops is None:
-            folder = places.runs().absolute() / "measuring" / recipe.fingerprint
-            seconds = 0.9 * min(self.limits.wall_seconds, self.limits.stall_seconds)  # before the pool ends it
-            payload = self.guard.measuring(recipe, vocab_size, str(folder), self.memory_bytes, seconds)
-            self._give(id, "foundry.runs.supervised:measure", payload, folder.with_suffix(".txt"))
-            while id not in self._measured:
-                self._turn()
-            ended = self._measured.pop(id)
-            if ended.result is None:
-                raise BrokenCode(recipe.name, _as_failure(ended).reason, ended.detail)
-            flops = ended.result["flops_per_token"]
-            self.ledger.keep_setting(id, flops)
-        costs.learn(recipe, vocab_size, flops)
-
-    def _start_trainings(self) -> None:
+    def _give_due(self) -> None:
+        """Hand over what is due: a run may use its share of the machine by what can run at once."""
+        while self._due:
+            ask = self._due.popleft()
+            ask.data = restored(ask.spec.recipe.data, ask.data)
+            self._submit_judge(ask) if ask.stage == "judge" else self._submit_train(ask)
         for order in self._arranger.orders():
-            log = run_folder(order.items[0].spec.id) / "log.txt" if order.items else places.runs() / "measuring.txt"
-            self._give(order.id, order.target, order.payload, log, runs=len(order.items))
-            for ask in order.items:
-                self.watcher.started(ask.spec, "train")
+            log = run_folder(order.items[0].spec.id) / "log.txt" if order.items else places.runs().absolute() / "measuring.txt"
+            self._give(order.id, order.target, order.payload, log, *order.items)
+
+    def _submit_train(self, ask: _Ask) -> None:
+        """Let it be trained, in company where that is faster; workspace code always alone."""
+        recipe, payload = ask.spec.recipe, self.train_payload(ask.spec, ask.data)
+        if not recipe.sources():
+            return self._arranger.put(ask, _task_id(ask), payload)
+        inside = self.guard.training(recipe, payload, self.memory_bytes)
+        return self._give(
+            _task_id(ask), "foundry.runs.supervised:train", inside, run_folder(ask.spec.id) / "log.txt", ask
+        )
+
+    def _submit_judge(self, ask: _Ask) -> None:
+        payload = {
+            "model": ask.spec.recipe.to_dict()["model"],
+            "vocab_size": ask.data.vocab_size,
+            "checkpoint": str(weights.weights_folder(ask.spec.id)),
+            "judge_dir": str(ask.data.judge_dir),
+            "split": ask.split,
+            "judged_bytes": self.judged_bytes,
+            "device": self.device,
+            "threads": self.threads(ask.spec, ask.data),
+        }
+        target = "foundry.judge.worker:main"
+        if ask.spec.recipe.sources():
+            payload, target = self.guard.judging(ask.spec.recipe, payload), "foundry.runs.supervised:judge"
+        self._give(_task_id(ask), target, payload, run_folder(ask.spec.id) / "judge.txt", ask)
 
     def train_payload(self, spec: RunSpec, data: Prepared, folder: Path | None = None) -> dict[str, Any]:
         """What the training worker is given; its folder (the run's own by default) and recipe.yaml exist afterwards."""
@@ -229,41 +247,39 @@ class Engine:
             "checkpoint_seconds": self.checkpoint_seconds,
         }
 
-    def _submit_judge(self, ask: _Ask) -> None:
-        payload = {
-            "model": ask.spec.recipe.to_dict()["model"],
-            "vocab_size": ask.data.vocab_size,
-            "checkpoint": str(self._weights(ask)),
-            "judge_dir": str(ask.data.judge_dir),
-            "split": ask.split,
-            "judged_bytes": self.judged_bytes,
-            "device": self.device,
-            "threads": self.threads(ask.spec, ask.data),
-        }
-        ask.stage = "judge"
-        log, target = run_folder(ask.spec.id) / "judge.txt", "foundry.judge.worker:main"
-        if ask.spec.recipe.sources():
-            payload, target = self.guard.judging(ask.spec.recipe, payload), "foundry.runs.supervised:judge"
-        self._give(_task_id(ask), target, payload, log)
-        self.watcher.started(ask.spec, "judge")
+    def measure(self, recipe: Recipe, vocab_size: int) -> None:
+        """See to it that `costs.flops_per_token` knows the recipe, by counting in a sandbox where its code must run.
 
-    def _give(self, id: str, target: str, payload: dict[str, Any], log: Path, runs: int = 1) -> None:
+        Raises BrokenCode for code that can't be built or run once within a run's own limits, RequestError where this
+        machine can't confine it, WorkError where it keeps losing it; nothing happens where it is known already."""
+        limits = replace(self.limits, memory_bytes=self.memory_bytes)
+        measuring.measure(recipe, vocab_size, self.ledger, self.guard, limits, self._measured)
+
+    def _measured(self, id: str, target: str, payload: dict[str, Any], log: Path) -> Ended:
+        self._give(id, target, payload, log)
+        while id not in self._measurements:
+            self._turn()
+        return self._measurements.pop(id)
+
+    def _give(self, id: str, target: str, payload: dict[str, Any], log: Path, *asks: _Ask) -> None:
         if self._pool is None:
             self._pool = Pool(self.jobs)
-        limits = self.limits
-        limit_data = self.device == "cpu"
-        seconds = (max(1, runs) * limits.wall_seconds, limits.stall_seconds)
-        self._pool.submit(Task(id, target, payload, log, *seconds, self.memory_bytes, limit_data))
+        wall_seconds, memory_bytes = self.limits.wall_seconds * max(1, len(asks)), self.memory_bytes
+        limits = Limits(wall_seconds, self.limits.stall_seconds, memory_bytes)
+        self._pool.submit(Task(id, target, payload, log, **asdict(limits), limit_data=self.device == "cpu"))
+        for ask in asks:
+            ask.allowed = limits
+            self.watcher.started(ask.spec, ask.stage)
 
     def _turn(self) -> None:
         """One round of events from the pool, and a look at what other controllers are training."""
-        self._start_trainings()
+        self._give_due()
         if self._pool is None:
             time.sleep(POLL_SECONDS)
         else:
             for event in self._pool.poll(POLL_SECONDS if not self._ready else 0):
                 if isinstance(event, Ended) and event.id.startswith("measure "):
-                    self._measured[event.id] = event
+                    self._measurements[event.id] = event
                 for ask, own in self._parts(event):
                     if isinstance(own, Progress):
                         self.watcher.progressed(ask.spec, ask.stage, own.facts)
@@ -279,18 +295,21 @@ class Engine:
         return [(ask, event)] if ask is not None else self._arranger.parts(event)
 
     def _ended(self, ask: _Ask, event: Ended) -> None:
-        if event.reason == "lost" and ask.losses + 1 < MAX_ATTEMPTS:
+        if is_machines(event):
             ask.losses += 1
-            return self._submit_train(ask) if ask.stage == "train" else self._submit_judge(ask)
+            if ask.losses < MAX_ATTEMPTS:
+                return self._put(ask, "train") if ask.stage == "train" else self._advance(ask)
+            if event.reason == LOST:
+                raise given_up(ask.spec.id, event)
         if event.reason is not None:
-            return self._failed(ask, _as_failure(event))
+            return self._failed(ask, failure(event))
         result = event.result or {}
         if ask.stage == "judge":
             return self._judged(ask, result)
         if result.get("status") != "done":  # stopped before its end by somebody else's signal
-            return self._submit_train(ask)
+            return self._put(ask, "train")
         self._trained(ask, result)
-        return self._submit_judge(ask)
+        return self._advance(ask)
 
     def _trained(self, ask: _Ask, result: dict[str, Any]) -> None:
         self.record_trained(ask.spec, ask.data, ask.fence, result)
@@ -300,7 +319,8 @@ class Engine:
         """Put what a training worker returned on the record. Raises WorkError when the lease was lost."""
         flops = result["tokens"] * spec.flops_per_token(data.vocab_size)
         tier = self.guard.tier if spec.recipe.sources() else "none"
-        self.ledger.runs.trained(spec.id, fence, {**result, "flops": flops, "device": self.device, "tier": tier})
+        facts = {**result, "flops": flops, "device": self.device, "tier": tier}
+        self.ledger.runs.trained(spec.id, fence, {**facts, "weights_bytes": weights.size_bytes(spec.id)})
 
     def _judged(self, ask: _Ask, score: dict[str, Any]) -> None:
         self.ledger.runs.add_score(ask.spec.id, ask.split, score, self.protocol)
@@ -308,16 +328,17 @@ class Engine:
         self._end(ask, RunResult(ask.spec, ask.split, "done", bpb=score["bpb"], facts=run))
 
     def _failed(self, ask: _Ask, failure: RunFailure) -> None:
-        self.ledger.runs.fail(ask.spec.id, ask.fence or None, failure.reason, failure.detail)
+        fence, limits = ask.fence or None, asdict(ask.allowed)
+        self.ledger.runs.fail(ask.spec.id, fence, failure.reason, failure.detail, limits)
         run = self.ledger.runs.get(ask.spec.id)
         self._end(ask, RunResult(ask.spec, ask.split, "failed", failure.reason, failure.detail, facts=run))
 
     def _end(self, ask: _Ask, result: RunResult) -> None:
         del self._asks[ask.key]
+        ask.let_go()
         if not result.stored:
-            folder = run_folder(ask.spec.id)
-            write_document(folder / "status.json", result.to_json())
-            shutil.rmtree(folder / "checkpoint" / "optimizer", ignore_errors=True)
+            write_document(run_folder(ask.spec.id) / "status.json", result.to_json())
+            weights.tidy(self.ledger)
         self._ready.append(result)
         self.watcher.ended(result)
 
@@ -330,8 +351,13 @@ class Engine:
 
     @property
     def memory_bytes(self) -> int:
-        """What one worker may use."""
-        return self.limits.memory_bytes or int(0.9 * _memory_bytes() / self.jobs)
+        """What one worker may use: a share by what is wanted now, not by how many workers there might be."""
+        return self.limits.memory_bytes or _share(max(1, min(self.jobs, len(self._asks))))
+
+    def _leave_more(self, run: dict[str, Any]) -> bool:
+        """Whether a run that failed within its limits may use more today, whatever runs beside it."""
+        surely = replace(self.limits, memory_bytes=self.limits.memory_bytes or _share(self.jobs))
+        return surely.leave_more(run["reason"], json.loads(run["limits"] or "null"))
 
     @property
     def cores_each(self) -> int:
@@ -345,42 +371,21 @@ class Engine:
         return self.cores_each if step_flops >= STEP_FLOPS_FOR_THREADS else 1
 
     def _has_weights(self, ask: _Ask) -> bool:
-        """Whether what was trained is still there as it was saved; a torn checkpoint is removed, to be trained anew."""
-        from foundry.train.checkpoint import load_weights
-
-        folder = self._weights(ask)
-        try:
-            load_weights(folder)
-        except WorkError:
-            shutil.rmtree(folder, ignore_errors=True)
-            return False
-        return True
-
-    def _weights(self, ask: _Ask) -> Path:
-        return run_folder(ask.spec.id) / "checkpoint"
+        """Whether what was trained is there as it was saved; held from now on, so that nobody tidies it away."""
+        if ask.hold is None:
+            with contextlib.suppress(OSError):
+                ask.hold = Hold(ask.spec.id)
+        return weights.are_whole(ask.spec.id)
 
     def _ask_of(self, task_id: str) -> _Ask | None:
         run, _, split = task_id.partition("/")
         return self._asks.get((run, split))
 
 
-def run_folder(run_id: str) -> Path:
-    return places.runs().absolute() / run_id[:16]  # workers may stand elsewhere
-
-
-def tokenizer_file(data_hash: str) -> Path:
-    """The tokenizer that runs on this data need to be used, kept with them: the corpus may change or go."""
-    return places.runs().absolute() / "tokenizers" / f"{data_hash}.json"
-
-
-def _as_failure(event: Ended) -> RunFailure:
-    """How a task ended that has no result; one that the machine keeps losing counts as crashed."""
-    return RunFailure("crash" if event.reason in ("lost", None) else event.reason, event.detail)
-
-
 def _task_id(ask: _Ask) -> str:
     return f"{ask.spec.id}/{ask.split}"
 
 
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def _share(workers: int) -> int:
+    """Of the machine's memory, for each of so many workers."""
+    return int(0.9 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / workers)

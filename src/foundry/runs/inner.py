@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any, final
 
-from foundry.core.errors import REASONS, RunFailure
+from foundry.core.errors import LOST, REASONS, Killed, RunFailure
 from foundry.judge.sandbox import passed_on
 from foundry.runs.inside import Order, policy_for, start
 from foundry.runs.supply import Block
@@ -92,9 +92,13 @@ class Inner:
                 return result
             case {"failure": [str(reason), str(detail)]} if reason in REASONS:
                 raise RunFailure(reason, printable(detail))
+            case {"failure": [str(reason), str(detail)]} if reason == LOST:  # inside, the machine is the code's own
+                raise RunFailure("crash", printable(detail))
         code = self.exit_code or 0
         code = 128 - code if code > 128 else code  # as bubblewrap tells of a signal
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"left with exit code {code}"
+        if -code == signal.SIGKILL:
+            raise Killed(f"the process of the model's code {how}")
         raise RunFailure("timeout" if -code == signal.SIGXCPU else "crash", f"the process of the model's code {how}")
 
 

@@ -1,13 +1,15 @@
 """The ledger's file: opening, schema, transactions, and what SQLite says put in our words. Knows no table's meaning.
 
 WAL with synchronous=FULL: a transaction that has returned survives kill -9 and a power cut; one that hasn't, leaves
-nothing. Whatever goes wrong, no code here deletes or overwrites a file that it could not read.
+nothing. Whatever goes wrong, no code here deletes or overwrites a file that it could not read. A ledger that
+was lost is not begun anew in silence: `ledger.id` beside it says that there was one, and run folders do.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -15,9 +17,11 @@ from pathlib import Path
 from typing import Any, final
 
 from foundry.core.errors import WorkError
+from foundry.core.files import write_atomic
 from foundry.runs.ledger_schema import APPLICATION_ID, READ_AS, SINCE, VERSION
 
 BUSY_SECONDS = 30.0
+MARKER = "ledger.id"
 
 # SQLite's primary error code -> our code, what happened, how to mend it.
 _SAID = {
@@ -50,6 +54,7 @@ class LedgerFile:
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection, self.path = connection, path
+        self._place, self._stamp = path.absolute(), None
 
     @classmethod
     def open(cls, path: Path) -> LedgerFile:
@@ -58,6 +63,8 @@ class LedgerFile:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _unwritable(path, str(error.strerror)) from None
+        if not path.exists():
+            _refuse_to_forget(path)
         return cls._open(path, "rwc")
 
     @classmethod
@@ -65,12 +72,13 @@ class LedgerFile:
         """Open for reading only; None when there is no ledger. Raises WorkError."""
         # rw and not ro: after a crash the reader must be able to take in the write-ahead log.
         if not path.exists():
-            return None
+            return _refuse_to_forget(path)
         file = cls._open(path, "rw")
         made = file.row("SELECT 1 FROM sqlite_master WHERE name = 'settings'")  # the table that is made last
         if made is None:
             file.close()
-        return file if made is not None else None
+            return _refuse_to_forget(path)
+        return file
 
     @classmethod
     def _open(cls, path: Path, mode: str) -> LedgerFile:
@@ -89,6 +97,7 @@ class LedgerFile:
                         for statement in READ_AS.get(missing, ()):
                             connection.execute(statement)
                     connection.execute("PRAGMA query_only = ON")
+                file._stamp = _stamp(file._place)
             except BaseException:
                 connection.close()
                 raise
@@ -100,9 +109,16 @@ class LedgerFile:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("PRAGMA foreign_keys = ON")
-        if version == VERSION:
-            return
+        if version < VERSION:
+            self._upgrade()
+        marker = self.path.with_name(MARKER)
+        if not marker.exists():
+            write_atomic(marker, f"a ledger of runs lies beside this: {self.path.name}\n")
+
+    def _upgrade(self) -> None:
         with self.writing() as write:
+            if self._check_version() == 0:
+                _refuse_to_forget(self.path)
             for missing in range(self._check_version() + 1, VERSION + 1):  # none, when somebody else was first
                 for statement in SINCE[missing]:
                     write.execute(statement)
@@ -135,11 +151,18 @@ class LedgerFile:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
+                self._check_place()
                 self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:  # a full disk has rolled back already
                     self._connection.execute("ROLLBACK")
                 raise
+
+    def _check_place(self) -> None:
+        """Raises WorkError when the file isn't the one at its path any more: what is written to it nobody will find."""
+        if self._stamp is not None and _stamp(self._place) != self._stamp:
+            message = "was removed or replaced while it was in use; nothing more is recorded"
+            raise WorkError("ledger.vanished", str(self.path), message, hint="put it back, then run the command again")
 
     def rows(self, sql: str, *values: Any) -> list[dict[str, Any]]:
         """All rows of a query."""
@@ -167,6 +190,23 @@ def explained(path: Path) -> Iterator[None]:
         primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
         code, message, hint = _SAID.get(primary, ("ledger.failed", str(error), ""))
         raise WorkError(code, str(path), message, hint=hint) from error
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _refuse_to_forget(path: Path) -> None:
+    """Raises WorkError where there was a ledger, which is missing or empty now."""
+    folders = sum(1 for _ in path.parent.glob("*/recipe.yaml"))
+    if folders or path.with_name(MARKER).exists():
+        message = f"gone or empty, beside {folders} run folders: with it went every score, champion and error budget spent"
+        hint = f"put it back from a copy; or move {path.parent} away to start anew with nothing"
+        raise WorkError("ledger.missing", str(path), message, hint=hint)
 
 
 def _unwritable(path: Path, message: str) -> WorkError:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, final
 
 from foundry.core.errors import REASONS, WorkError
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from foundry.recipe import Recipe
     from foundry.runs.spec import RunSpec
 
-_FACTS = ("train_loss", "tokens", "flops", "steps", "seconds", "device", "tier")
+_AS_BEFORE = "CASE WHEN EXISTS(SELECT 1 FROM scores WHERE run=runs.id) THEN 'done' ELSE 'queued' END"
+"""Of a run whose training was given up: what was scored stays scored."""
+_FACTS = ("train_loss", "tokens", "flops", "steps", "seconds", "device", "tier", "weights_bytes")
 
 
 @final
@@ -121,8 +124,8 @@ class Runs:
                 return None
             fence = row["fence"] + 1
             write.execute(
-                "UPDATE runs SET status='running', reason=NULL, detail='', owner=?, fence=?, attempts=attempts+1, "
-                "started=?, finished=NULL WHERE id=?",
+                "UPDATE runs SET status='running', reason=NULL, detail='', limits=NULL, owner=?, fence=?, "
+                "attempts=attempts+1, started=?, finished=NULL, weights_bytes=max(weights_bytes, 1) WHERE id=?",
                 (str(Owner.me()), fence, now(), run),
             )
             return fence
@@ -131,42 +134,62 @@ class Runs:
         """The weights are there: record the facts of the training and give the lease back. Raises WorkError when the
         lease was lost. Of `facts`, those that the ledger knows are kept: train_loss, tokens, flops, steps, …"""
         known = {name: facts[name] for name in _FACTS if facts.get(name) is not None}
-        sets = "".join(f", {name}=:{name}" for name in known)
         values = {**known, "id": run, "fence": fence}
         with self._file.writing() as write:
+            scored = write.execute("SELECT 1 FROM scores WHERE run=?", (run,)).fetchone() is not None
+            # Weights trained again are the same weights: what is on record of them stays.
+            sets = "".join(f", {name}=:{name}" for name in known if not scored or name == "weights_bytes")
             row = write.execute(
                 f"UPDATE runs SET status='trained', owner=NULL{sets} "
                 "WHERE id=:id AND fence=:fence AND status='running'",
                 values,
             )
             _took_effect(row, run)
-            # Weights trained again are the same weights; what was scored stays scored.
-            write.execute(
-                "UPDATE runs SET status='done', finished=? WHERE id=? AND EXISTS(SELECT 1 FROM scores WHERE run=?)",
-                (now(), run, run),
-            )
+            if scored:
+                write.execute("UPDATE runs SET status='done', finished=? WHERE id=?", (now(), run))
 
-    def fail(self, run: str, fence: int | None, reason: str, detail: str = "") -> None:
+    def fail(
+        self, run: str, fence: int | None, reason: str, detail: str = "", limits: dict[str, float] | None = None
+    ) -> None:
         """The run ends without a result: while it was trained (with its fence), or judged (None, no lease is held).
+        limits: what it was allowed. A run that has a score keeps it, and stays done, whatever fails afterwards.
         Raises WorkError when the lease was lost, ValueError for an unknown reason."""
         if reason not in REASONS:
             raise ValueError(f"unknown failure reason {reason!r}")
         held = "status IN ('trained', 'done')" if fence is None else "fence=:fence AND status='running'"
-        values = {"reason": reason, "detail": detail, "now": now(), "id": run, "fence": fence}
+        allowed = None if limits is None else to_text(limits)
+        values = {"reason": reason, "detail": detail, "limits": allowed, "now": now(), "id": run, "fence": fence}
+        end = "status='failed', reason=:reason, detail=:detail, limits=:limits"
         with self._file.writing() as write:
+            if write.execute("SELECT 1 FROM scores WHERE run=?", (run,)).fetchone() is not None:
+                end = "status='done'"
             row = write.execute(
-                "UPDATE runs SET status='failed', reason=:reason, detail=:detail, owner=NULL, finished=:now "
-                f"WHERE id=:id AND {held}",
-                values,
+                f"UPDATE runs SET {end}, owner=NULL, finished=:now WHERE id=:id AND {held}", values
             )
             _took_effect(row, run)
 
+    def keep(self, run: str, who: str) -> None:
+        """Its weights are wanted: no rule removes them."""
+        with self._file.writing() as write:
+            write.execute("UPDATE runs SET kept=? WHERE id=?", (who, run))
+
+    def with_weights(self) -> list[dict[str, Any]]:
+        """Every run that has weights on the disk, or may have some; the newest first."""
+        columns = "id, recipe, status, owner, kept, weights_bytes"
+        return self._file.rows(f"SELECT {columns} FROM runs WHERE weights_bytes > 0 ORDER BY seq DESC")
+
+    def lost_weights(self, runs: Sequence[str]) -> None:
+        """Their weights are no longer on the disk."""
+        if runs:
+            with self._file.writing() as write:
+                write.executemany("UPDATE runs SET weights_bytes=0 WHERE id=?", [(run,) for run in runs])
+
     def release(self, run: str, fence: int, why: str = "") -> bool:
-        """Give a lease back unfinished: the run is queued again, `why` its detail until it is claimed. False, and
+        """Give a lease back unfinished: the run is queued again (done, where it has a score), `why` its detail until it is claimed. False, and
         nothing happens, when it was lost."""
         with self._file.writing() as write:
             row = write.execute(
-                "UPDATE runs SET status='queued', owner=NULL, detail=? WHERE id=? AND fence=? AND status='running'",
+                f"UPDATE runs SET status={_AS_BEFORE}, owner=NULL, detail=? WHERE id=? AND fence=? AND status='running'",
                 (why, run, fence),
             )
             return row.rowcount == 1
@@ -190,7 +213,7 @@ class Runs:
         with self._file.writing() as write:
             running = write.execute("SELECT id, owner FROM runs WHERE status='running'").fetchall()
             lost = [(row["id"],) for row in running if not is_alive(row["owner"])]
-            write.executemany("UPDATE runs SET status='queued', owner=NULL WHERE id=?", lost)
+            write.executemany(f"UPDATE runs SET status={_AS_BEFORE}, owner=NULL WHERE id=?", lost)
         return len(lost)
 
     def score(self, run: str, split: str, protocol: str = "") -> dict[str, Any] | None:

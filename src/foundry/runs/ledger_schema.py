@@ -147,6 +147,10 @@ SINCE: dict[int, tuple[str, ...]] = {
         "CREATE TABLE codes(fingerprint TEXT PRIMARY KEY, content TEXT NOT NULL)",
         "ALTER TABLE runs ADD COLUMN code TEXT REFERENCES codes(fingerprint)",  # NULL: of a time that kept none
         "CREATE INDEX runs_by_code ON runs(code, seq)",
+        "ALTER TABLE runs ADD COLUMN limits TEXT",  # JSON: what a run that failed for want of it was allowed
+        "ALTER TABLE runs ADD COLUMN kept TEXT NOT NULL DEFAULT ''",  # who wants its weights kept
+        "ALTER TABLE runs ADD COLUMN weights_bytes INTEGER NOT NULL DEFAULT 0",  # on the disk; 1 while nobody has looked
+        "CREATE INDEX runs_with_weights ON runs(seq) WHERE weights_bytes > 0",
     ),
 }
 """What each version added: a ledger of an older one is given what it lacks."""
@@ -154,7 +158,8 @@ SINCE: dict[int, tuple[str, ...]] = {
 READ_AS: dict[int, tuple[str, ...]] = {
     3: (
         "CREATE TEMP VIEW seasons AS SELECT *, 'better' AS stream, 'rule' AS opened_by, '' AS why FROM main.seasons",
-        "CREATE TEMP VIEW runs AS SELECT *, NULL AS code FROM main.runs",
+        "CREATE TEMP VIEW runs AS SELECT *, NULL AS code, NULL AS limits, '' AS kept, 0 AS weights_bytes "
+        "FROM main.runs",
         "CREATE TEMP VIEW codes AS SELECT '' AS fingerprint, '' AS content WHERE 0",
     ),
 }

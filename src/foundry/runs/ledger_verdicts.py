@@ -110,6 +110,11 @@ class Promotions:
         """Every entry of every track, oldest first."""
         return self._file.rows("SELECT * FROM promotions ORDER BY seq")
 
+    def champions(self, limit: int) -> list[str]:
+        """The recipes that became champion of any track in the latest promotions, the latest first."""
+        rows = self._file.rows("SELECT to_fp FROM promotions ORDER BY seq DESC LIMIT ?", limit)
+        return [row["to_fp"] for row in rows]
+
     def lineage(self, track: str) -> list[dict[str, Any]]:
         """Every entry of the track, oldest first."""
         return self._file.rows("SELECT * FROM promotions WHERE track = ? ORDER BY seq", track)

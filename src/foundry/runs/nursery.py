@@ -12,10 +12,10 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any, final
 
+from foundry.core.attended import Attended
 from foundry.core.errors import WorkError
 from foundry.runs.task import Task
 from foundry.runs.wire import encode, receive_packet, send_packet
@@ -30,17 +30,17 @@ _END_SECONDS = 2.0
 class Nursery:
     """One warm process at a time, started in the background and again when it dies."""
 
-    def __init__(self, preload: Sequence[str], selector: selectors.BaseSelector) -> None:
+    def __init__(self, preload: Sequence[str], selector: selectors.BaseSelector, clock: Attended) -> None:
         if not sys.platform.startswith("linux"):
             raise WorkError("pool.platform", sys.platform, "workers need Linux", hint="run it on Linux, or in a VM")
-        self._preload, self._selector = tuple(preload), selector
+        self._preload, self._selector, self._clock = tuple(preload), selector, clock
         self._failed_starts = 0
         self._unfit = self._last_words = ""
         self._start()
 
     def _start(self) -> None:
         self.ready = self.lost = False
-        self._started = time.monotonic()
+        self._started = self._clock.now()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the process)
         with theirs:
@@ -90,7 +90,7 @@ class Nursery:
             try:
                 message, handles = receive_packet(self._control, socket.MSG_DONTWAIT)
             except BlockingIOError:
-                self.lost = time.monotonic() >= self.due()
+                self.lost = self._clock.now() >= self.due()
                 return
             if message is None:
                 self.lost = True

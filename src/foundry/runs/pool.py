@@ -4,7 +4,8 @@
         pool.submit(Task("a", "package.module:main", {"x": 1}, Path("a.log"), wall_seconds=60))
         for event in pool.poll(timeout=1.0): ...
 
-Limits are kept while `poll` is called; it wakes by itself for each that is due. One thread's. Linux only.
+Limits are kept while `poll` is called; it wakes by itself for each that is due. Time in which nobody could look, this
+process or the machine being stopped, counts for no limit. One thread's. Linux only.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self, final
 
-from foundry.core.errors import REASONS, RequestError, WorkError
+from foundry.core.attended import LOOK_SECONDS, Attended
+from foundry.core.errors import KILLED, LOST, REASONS, RequestError, WorkError
 from foundry.runs.linux import resident_bytes
 from foundry.runs.nursery import Nursery
 from foundry.runs.task import Ended, Event, NotPreloaded, Progress, Started, Task
@@ -37,7 +39,7 @@ LOG_TAIL_BYTES = 2000
 
 @dataclass
 class _Running:
-    """A task on its way. Times are monotonic."""
+    """A task on its way. Times are the pool's attended clock's."""
 
     task: Task
     wire: Wire
@@ -56,7 +58,7 @@ class _Running:
     why: tuple[str, str] | None = None
     """Reason and detail of our killing it."""
 
-    def due(self) -> float:
+    def due(self, now: float) -> float:
         """When it must be looked at next, whether or not it says anything."""
         if self.why is not None:
             return self.killed + KILL_SECONDS
@@ -64,7 +66,7 @@ class _Running:
             return self.asked + FORK_SECONDS
         limits = [self.forked + self.task.wall_seconds, self.heard + self.task.stall_seconds, self.stop_at]
         if self.task.memory_bytes:
-            limits.append(time.monotonic() + MEMORY_LOOK_SECONDS)
+            limits.append(now + MEMORY_LOOK_SECONDS)
         return min(limits)
 
     def overdue(self, now: float) -> tuple[str, str] | None:
@@ -73,7 +75,7 @@ class _Running:
         if self.garbled:
             return "crash", self.garbled
         if now >= self.stop_at:
-            return "lost", "stopped on request, by force"
+            return LOST, "stopped on request, by force"
         if now >= self.forked + task.wall_seconds:
             return "timeout", f"still running after {task.wall_seconds:g} s"
         if now >= self.heard + task.stall_seconds:
@@ -98,7 +100,8 @@ class Pool:
         self._events: list[Event] = []
         self._serial = 0
         self._selector = selectors.DefaultSelector()
-        self._nursery = Nursery(preload, self._selector)
+        self._clock = Attended()  # while this process can't look, nobody's time runs
+        self._nursery = Nursery(preload, self._selector, self._clock)
 
     def __enter__(self) -> Self:
         return self
@@ -129,10 +132,10 @@ class Pool:
         nothing to do: the task has ended."""
         for task in [task for task in self._waiting if task.id == task_id]:
             self._waiting.remove(task)
-            self._events.append(Ended(task.id, reason="lost", detail="stopped before it started"))
+            self._events.append(Ended(task.id, reason=LOST, detail="stopped before it started"))
         for running in self._running.values():
             if running.task.id == task_id and running.stop_at == math.inf:
-                running.stop_at = time.monotonic() + self.grace_seconds
+                running.stop_at = self._clock.now() + self.grace_seconds
                 self._signal(running, signal.SIGTERM)
 
     def poll(self, timeout: float | None = None) -> list[Event]:
@@ -143,12 +146,13 @@ class Pool:
         while True:
             self._keep_limits()
             self._start_waiting()
-            now = time.monotonic()
-            if self._events or now >= deadline or (timeout is None and not self.busy):
+            left = deadline - time.monotonic()
+            if self._events or left <= 0 or (timeout is None and not self.busy):
                 events, self._events = self._events, []
                 return events
-            due = min([deadline, self._nursery.due(), *(running.due() for running in self._running.values())])
-            self._listen(None if due == math.inf else max(0.0, due - now))
+            now = self._clock.now()
+            due = min([self._nursery.due(), *(running.due(now) for running in self._running.values())])
+            self._listen(max(0.0, min(left, due - now, LOOK_SECONDS)))
 
     def close(self) -> None:
         """Kill everything. Nothing of the pool is left when this returns, except what the kernel can't end."""
@@ -168,11 +172,11 @@ class Pool:
             log_start = _prepared_log(task)
             ours, theirs = socket.socketpair()
             self._serial += 1
-            self._running[self._serial] = _Running(task, Wire(ours), log_start, time.monotonic())
+            self._running[self._serial] = _Running(task, Wire(ours), log_start, self._clock.now())
             with theirs:
                 self._nursery.ask(self._serial, task, theirs)
 
-    def _listen(self, timeout: float | None) -> None:
+    def _listen(self, timeout: float) -> None:
         """Take in every message that is there, waiting for the first up to `timeout`."""
         ready = self._selector.select(timeout)
         for message, handles in self._nursery.listen():
@@ -195,7 +199,7 @@ class Pool:
                 os.close(handle)
         elif "forked" in message:
             running.pid, running.pidfd = message["pid"], handles[0]
-            running.forked = running.heard = time.monotonic()
+            running.forked = running.heard = self._clock.now()
             self._selector.register(running.wire.socket, selectors.EVENT_READ, serial)
             if running.stop_at < math.inf:  # asked to stop before there was anybody to ask
                 self._signal(running, signal.SIGTERM)
@@ -208,7 +212,7 @@ class Pool:
             if running.pid:
                 with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left in the group
                     os.killpg(running.pid, signal.SIGKILL)
-            running.why = running.why or ("lost", why)
+            running.why = running.why or (LOST, why)
             self._end(serial, {})
 
     # -- one worker -----------------------------------------------------------------------------------------------
@@ -222,12 +226,12 @@ class Pool:
             messages, running.wire.open = [], False
             running.garbled = f"unreadable message from the worker: {error}"
         for message in messages:
-            running.heard = time.monotonic()
+            running.heard = self._clock.now()
             match message:
                 case {"tell": dict(facts)}:
                     self._events.append(Progress(running.task.id, facts))
                 case {"started": float(at)}:
-                    self._events.append(Started(running.task.id, running.pid, at - running.asked))
+                    self._events.append(Started(running.task.id, running.pid, self._clock.at(at) - running.asked))
                 case _ if running.message is None:
                     running.message = message
         if not running.wire.open:
@@ -235,7 +239,7 @@ class Pool:
 
     def _keep_limits(self) -> None:
         for serial, running in list(self._running.items()):
-            now = time.monotonic()
+            now = self._clock.now()
             if not running.pid:
                 if now >= running.asked + FORK_SECONDS:
                     self._nursery.lost = True  # it hears nobody any more; `_listen` replaces it
@@ -270,7 +274,7 @@ class Pool:
                 detail,
                 signal=-code if code is not None and code < 0 else None,
                 peak_memory_bytes=report.get("peak_memory_bytes"),
-                seconds=max(0.0, time.monotonic() - running.forked),
+                seconds=max(0.0, self._clock.now() - running.forked),
             )
         )
 
@@ -294,18 +298,20 @@ def _verdict(running: _Running, exit_code: int | None, error: str) -> tuple[dict
     match running.message:
         case {"result": dict(result)}:
             return result, None, ""
-        case {"failure": [str(reason), str(detail)]} if reason in REASONS:
+        case {"failure": [str(reason), str(detail)]} if reason in (*REASONS, LOST, KILLED):
             return None, reason, detail
         case dict(message):
             return None, "crash", f"neither a mapping nor a failure came back: {message!r:.80}"
     if running.why is not None:
         return None, *running.why
     if exit_code is None:
-        return None, "lost", error
+        return None, LOST, error
     if exit_code == -signal.SIGKILL:
-        return None, "lost", "killed from outside"
+        return None, LOST, "killed from outside"
+    if exit_code == -signal.SIGBUS:
+        return None, LOST, "SIGBUS: a file that it had mapped was cut, or memory failed"
     if exit_code == -signal.SIGTERM and running.stop_at < math.inf:
-        return None, "lost", "stopped before it began"
+        return None, LOST, "stopped before it began"
     how = f"exit code {exit_code} without a result" if exit_code >= 0 else f"signal {_signal_name(-exit_code)}"
     return None, "crash", f"{how}\n{_log_tail(running)}".strip()
 

@@ -80,6 +80,14 @@ def log(
     return [_run(row) for row in rows]
 
 
+def weights(path: Path | None = None) -> dict[str, int]:
+    """{"runs", "bytes"}: how many runs have weights on the disk, and what these take."""
+    with reading(path) as file:
+        counted = "SELECT count(*) AS runs, coalesce(sum(weights_bytes), 0) AS bytes FROM runs WHERE weights_bytes > 0"
+        row = file.row(counted) if file is not None else None
+    return row or {"runs": 0, "bytes": 0}
+
+
 def promotions(*, limit: int = 20, path: Path | None = None) -> list[dict[str, Any]]:
     """The latest promotions of all tracks, newest first."""
     with reading(path) as file:
@@ -186,7 +194,8 @@ def _run(row: dict[str, Any]) -> dict[str, Any]:
     """A run's row as shown: under `run` its id; one whose trainer is dead isn't running, whatever it last said."""
     owner = row.pop("owner")
     if row["status"] == "running" and not is_alive(owner):
-        row["status"] = "queued"
+        row["status"] = "queued" if row["val_bpb"] is row["certification_bpb"] is None else "done"
+    row["limits"] = json.loads(row["limits"] or "null")
     drop = ("id", "seq", "fence")
     return {"run": row["id"], **{name: value for name, value in row.items() if name not in drop}}
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from foundry.core.errors import WorkError
 from foundry.runs.spec import RunSpec
 
 
@@ -16,6 +18,11 @@ class Limits:
     stall_seconds: float = 300.0
     memory_bytes: int = 0
     """0 for an equal share of this machine's memory."""
+
+    def leave_more(self, reason: str | None, than: dict[str, float] | None) -> bool:
+        """Whether a run that failed for `reason` when it was allowed `than` (None: nobody knows) might not fail now."""
+        bounds = {"oom": ("memory_bytes",), "timeout": ("wall_seconds", "stall_seconds")}.get(reason or "", ())
+        return than is not None and any(getattr(self, bound) > than[bound] for bound in bounds)
 
 
 @dataclass(frozen=True)
@@ -40,18 +47,32 @@ class RunResult:
     def ok(self) -> bool:
         return self.status == "done"
 
+    @property
+    def explained(self) -> str:
+        """Why it has no score; of a failure that was on record, that it was, and what tries it again."""
+        replayed = "this is on record from before, --retry tries it again" if self.stored and not self.ok else ""
+        return "; ".join(filter(None, (self.detail, replayed)))
+
     def to_json(self) -> dict[str, Any]:
         known = ("train_loss", "tokens", "flops", "seconds", "device")
         return {
             "run": self.id,
             "status": self.status,
             "reason": self.reason,
-            "detail": self.detail,
+            "detail": self.explained,
             "val_bpb" if self.split == "validation" else f"{self.split}_bpb": self.bpb,
             **{key: self.facts.get(key) for key in known},
             "seed": self.spec.seed,
             "recipe": self.spec.recipe.fingerprint,
         }
+
+
+def check_scored(name: str, results: Sequence[RunResult]) -> None:
+    """Raises WorkError for a baseline of which no run has a score: nothing can be said of what is beside it."""
+    if results and not any(result.ok for result in results):
+        first = results[0]
+        why = f"its runs have no score: {first.reason}: {first.explained}"
+        raise WorkError("run.no_baseline", name, why, hint=f"foundry show {first.id[:12]} says more")
 
 
 class Watcher(Protocol):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from foundry.core.errors import FoundryError, RunFailure
+from foundry.core.errors import FoundryError, RunFailure, WorkError
 from foundry.core.section import validate
 from foundry.judge.sandbox.usage import written_bytes
 from foundry.runs.inner import Inner
@@ -183,8 +183,13 @@ class _Training:
     def _resume_at(self) -> int:
         """Make the sandbox's folder, with the run's own checkpoint in it if there is one; the step that it is at."""
         _make_empty(self.folder)
-        step = checkpoint.copy(self.out / "checkpoint", self.folder / "checkpoint")
-        return step or 0
+        try:
+            return checkpoint.copy(self.out / "checkpoint", self.folder / "checkpoint") or 0
+        except WorkError as error:
+            self.line.tell(note=f"trained again from the start: {error.path}: {error.message}")
+            checkpoint.discard(self.out / "checkpoint")
+            checkpoint.discard(self.folder / "checkpoint")
+            return 0
 
     def _harvest(self, must: bool = False) -> None:
         """Take the checkpoint out if it is new. Raises RunFailure, where it `must` be there, when it isn't whole."""

@@ -50,8 +50,9 @@ class Progress:
 class Ended:
     """The task is over and its processes are gone: `result`, or `reason` and `detail`; never both, never neither.
 
-    reason: one of core.errors.REASONS, or "lost" when it was through no fault of the task's (killed from outside,
-    stopped on request, the warm process gone): the same task may be submitted again.
+    reason: one of core.errors.REASONS, or `lost` when it was through no fault of the task's (killed from outside,
+    stopped on request, the warm process gone, a disk that failed), or `killed` when that can't be told: the same task may
+    be submitted again.
     """
 
     id: str

@@ -18,7 +18,7 @@ import time
 import traceback
 from typing import Any, NoReturn
 
-from foundry.core.errors import RequestError, RunFailure
+from foundry.core.errors import KILLED, LOST, Killed, MachineTrouble, RequestError, RunFailure
 from foundry.runs.line import Line
 from foundry.runs.linux import data_bytes, die_with_parent
 from foundry.runs.wire import Wire
@@ -40,24 +40,34 @@ def run(order: dict[str, Any], end: socket.socket, parent: int) -> NoReturn:
             _limit_data(order["data_bytes"])
         _volunteer()
     except OSError as error:
-        _finish(wire, {"failure": ["crash", f"{order['log']}: {error.strerror}"]})
+        _finish(wire, {"failure": [LOST, f"{order['log']}: {error.strerror}"]})
     faulthandler.enable()  # a segfault leaves its stack in the log
     wire.send({"started": time.monotonic()})
     _finish(wire, outcome(order["target"], order["payload"], line))
 
 
 def outcome(target: str, *arguments: Any) -> dict[str, Any]:
-    """Call the target "module:function". Its result or, whatever it raises, a failure with a reason."""
+    """Call the target "module:function". Its result or, whatever it raises, a failure with a reason,
+    or `lost` for what is the machine's."""
     try:
         module, _, function = target.partition(":")
         return {"result": getattr(importlib.import_module(module), function)(*arguments)}
     except RunFailure as failure:
-        return {"failure": [failure.reason, failure.detail]}
+        return {"failure": [KILLED if isinstance(failure, Killed) else failure.reason, failure.detail]}
+    except MachineTrouble as trouble:
+        return {"failure": [LOST, str(trouble)]}
     except RequestError as error:
         return {"failure": ["invalid", str(error)]}
     except BaseException as error:
         traceback.print_exc()
-        return {"failure": ["oom" if _is_out_of_memory(error) else "crash", _describe(error)]}
+        return {"failure": [_reason(error), _describe(error)]}
+
+
+def _reason(error: BaseException) -> str:
+    """A worker opens no file but the machine's: what the system refuses it is no run's fault."""
+    if _is_out_of_memory(error):
+        return "oom"
+    return LOST if isinstance(error, OSError) else "crash"
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from foundry.judge import verdict
 from foundry.judge.evidence import Plan
 from foundry.judge.verdict import Verdict
-from foundry.runs.result import RunResult
+from foundry.runs.result import RunResult, check_scored
 from foundry.search.lab import Lab
 from foundry.search.match import Arm, cost_of
 
@@ -43,6 +43,7 @@ def certify(
             seen(finished[0, counted[told]], finished[1, counted[told]], plan)
             told += 1
         if found is not None:
+            check_scored(baseline.name, [finished[0, seed] for seed in seeds if (0, seed) in finished])
             lab.engine.cancel_all("started ahead, and the verdict was in before it was needed")
             return found
         while waiting and lab.engine.busy < lab.engine.jobs:  # later pairs fill workers that would idle

@@ -15,9 +15,9 @@ from foundry.core.errors import RunFailure, WorkError
 from foundry.data.prepared import read_tokenizer
 from foundry.data.tokenizer import Tokenizer
 from foundry.runs import queries
-from foundry.runs.engine import run_folder, tokenizer_file
 from foundry.runs.ledger import Ledger
 from foundry.runs.sources import lay_out
+from foundry.runs.weights import Hold, make_again, tokenizer_file, weights_folder
 
 SECONDS = 600.0
 """Longest that workspace code may take to write a text."""
@@ -28,9 +28,10 @@ def sample(run: str, prompt: str, tokens: int, temperature: float, top_k: int, s
     """{"run", "prompt", "text"}. Raises RequestError for an unknown run or prompt; WorkError without weights, or for
     code that fails."""
     row = queries.run(run)
-    weights = run_folder(row["run"]) / "checkpoint"
+    weights = weights_folder(row["run"])
     if not weights.is_dir():
-        raise WorkError("sample.no_weights", str(weights.parent), "this run has no weights", hint="train it first")
+        hint = make_again(row["run"])
+        raise WorkError("sample.no_weights", str(weights.parent), "this run has no weights", hint=hint)
     recipe = queries.show(row["recipe"])
     tokenizer = _tokenizer(row, recipe["content"])
     asked = {
@@ -44,7 +45,8 @@ def sample(run: str, prompt: str, tokens: int, temperature: float, top_k: int, s
         "seed": seed,
     }
     asked["cached"] = not recipe["sources"]
-    said = _in_sandbox(asked, row["recipe"]) if recipe["sources"] else continued(asked)
+    with Hold(row["run"]):
+        said = _in_sandbox(asked, row["recipe"]) if recipe["sources"] else continued(asked)
     try:
         text = tokenizer.decode([int(id) for id in said["ids"]])
     except (TypeError, ValueError, KeyError, OverflowError):

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from foundry.judge.verdict import Match
-from foundry.runs.result import RunResult
+from foundry.runs.result import RunResult, check_scored
 from foundry.search.lab import Lab
 from foundry.search.match import Arm
 
@@ -50,7 +50,7 @@ class Screened:
             "recipe": self.arm.recipe.fingerprint,
             "status": "failed" if failure else "done",
             "reason": failure.reason if failure else None,
-            "detail": failure.detail if failure else "",
+            "detail": failure.explained if failure else "",
             "val_bpb": self.bpb,
             "gain_bpb": self.gain,
             "match": self.match,
@@ -67,6 +67,8 @@ def screen(lab: Lab, baseline: Arm, candidates: list[tuple[str, Arm, Match]], se
     by_ask = dict(
         zip([(arm.recipe.fingerprint, arm.tokens, seed) for arm, seed in asks], lab.gather(asks), strict=True)
     )
+
+    check_scored(baseline.name, [by_ask[baseline.recipe.fingerprint, baseline.tokens, seed] for seed in seeds])
 
     def results(arm: Arm) -> tuple[RunResult, ...]:
         return tuple(by_ask[arm.recipe.fingerprint, arm.tokens, seed] for seed in seeds)

@@ -24,7 +24,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from foundry.core.errors import RequestError, WorkError
+from foundry.core.errors import MachineTrouble, RequestError, WorkError
 from foundry.core.files import sync_directory
 from foundry.train.state import TrainState
 
@@ -80,6 +80,12 @@ def load(folder: Path, state: TrainState, identity: str) -> dict[str, Any] | Non
     if problem is not None:
         raise problem
     return None
+
+
+def discard(folder: Path) -> None:
+    """Remove the checkpoint, whole or not, and what was to replace it."""
+    for place in (folder.with_name(folder.name + ".new"), folder):
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def load_weights(folder: Path, model: nn.Module | None = None) -> dict[str, Tensor]:
@@ -269,8 +275,9 @@ def _lively(value: Any, tensors: dict[str, Tensor]) -> Any:
     return tuple(items) if kind == "tuple" else items
 
 
-def _torn(place: Path, message: str) -> WorkError:
-    return WorkError("train.torn_checkpoint", str(place), message, hint="remove the folder to train from the start")
+def _torn(place: Path, message: str) -> MachineTrouble:
+    hint = "the run trains it again: foundry train RUN --weights"
+    return MachineTrouble("train.torn_checkpoint", str(place), message, hint=hint)
 
 
 def _bad(place: Path, message: str) -> WorkError:

@@ -19,7 +19,6 @@ from torch import Tensor
 from foundry.core.errors import FoundryError, RequestError, RunFailure
 from foundry.core.section import validate
 from foundry.data import stream
-from foundry.model import GPT, initialise
 from foundry.train import checkpoint
 from foundry.train.cadence import LOOK_SECONDS, Cadence, Seen
 from foundry.train.device import choose_device, settle
@@ -29,7 +28,7 @@ from foundry.train.graph import recorded
 from foundry.train.loop import Fact, train
 from foundry.train.population import Member, Population, bucket, shape_of
 from foundry.train.state import TrainState
-from foundry.train.worker import Job, compiler_of, failure, report, say
+from foundry.train.worker import Job, compiler_of, failure, is_machines, report, say, taken_up
 
 STOP = "stop"
 """A file of this name in a run's folder asks its member to save and leave."""
@@ -49,13 +48,15 @@ def main(payload: Mapping[str, Any], line: Line) -> dict[str, Any]:
     place = choose_device(jobs[0].device)
     settle(place, jobs[0].threads)
     try:
-        runs = [_Run(job, place) for job in jobs]
+        runs = [_Run(job, place, line) for job in jobs]
         for _, together in itertools.groupby(sorted(runs, key=lambda run: run.state.step), lambda run: run.state.step):
             _Crowd(list(together), place, line, time.perf_counter() - started).go()
         return {"members": [run.result for run in runs]}
     except FoundryError:
         raise
     except Exception as error:
+        if is_machines(error):
+            raise
         raise failure(error) from error
 
 
@@ -99,13 +100,10 @@ def _common(job: Job) -> str:
 class _Run:
     """One member: its job, its state before it joins, its record on disk, and what became of it."""
 
-    def __init__(self, job: Job, place: torch.device) -> None:
+    def __init__(self, job: Job, place: torch.device, line: Line) -> None:
         self.job = job
         self.folder = Path(job.out) / "checkpoint"
-        model = GPT(job.model, job.vocab_size)
-        initialise(model, job.seed)
-        self.state = TrainState.fresh(model.to(place), job.train)
-        self.record = checkpoint.load(self.folder, self.state, job.identity)
+        _, self.state, self.record = taken_up(job, place, line)
         self.member = Member(job.out, job.model, job.train, job.seed)
         self.compiled: bool | None = None if self.record is None else self.record.get("compiled")
         self.result: dict[str, Any] = {}

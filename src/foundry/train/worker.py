@@ -5,6 +5,7 @@ Writes in `out/`: metrics.jsonl, checkpoint/, status.json. May not: see judged t
 
 from __future__ import annotations
 
+import errno
 import sys
 import time
 import traceback
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from foundry.core.errors import FoundryError, RunFailure
+from foundry.core.errors import FoundryError, RunFailure, WorkError
 from foundry.core.files import write_json
 from foundry.core.fingerprint import fingerprint
 from foundry.core.section import Section, validate
@@ -83,6 +84,8 @@ def main(payload: Mapping[str, Any], line: Line, supply: BatchAt | None = None) 
     except FoundryError:
         raise
     except Exception as error:
+        if is_machines(error):
+            raise
         known = failure(error)
         report(job, world, "failed", reason=known.reason, detail=known.detail)
         raise known from error
@@ -94,10 +97,7 @@ def _run(job: Job, world: World, line: Line, started: float, supply: BatchAt | N
     settle(place, job.threads)
     folder = Path(job.out) / "checkpoint"
 
-    model = build(job.model, job.vocab_size)
-    initialise(model, job.seed)
-    state = TrainState.fresh(model.to(place), job.train)
-    record = checkpoint.load(folder, state, job.identity)
+    model, state, record = taken_up(job, place, line)
     forward = world.join(model, place)  # what wraps the model, gradient exchange or torch.compile, goes around it here
     world.meet(state.step, place)
 
@@ -160,6 +160,24 @@ def _run(job: Job, world: World, line: Line, started: float, supply: BatchAt | N
     return result
 
 
+def taken_up(job: Job, place: torch.device, line: Line) -> tuple[GPT, TrainState, dict[str, Any] | None]:
+    """A run as its checkpoint has it, and the record that was saved with it; at its start, and None, without one.
+
+    A checkpoint that is torn or doesn't fit is a run at its start: said, removed, and trained again."""
+    folder = Path(job.out) / "checkpoint"
+    while True:
+        model = build(job.model, job.vocab_size)
+        initialise(model, job.seed)
+        state = TrainState.fresh(model.to(place), job.train)
+        try:
+            return model, state, checkpoint.load(folder, state, job.identity)
+        except WorkError as error:  # part of it may be in the state already
+            again = f"trained again from the start: {error.path}: {error.message}"
+        say(again)
+        line.tell(note=again)
+        checkpoint.discard(folder)  # under torchrun by each process: none saves before all are here
+
+
 def _batches(job: Job, world: World, place: torch.device, supply: BatchAt | None) -> BatchAt:
     """step → this process's rows of the batch, on the device."""
     read = supply or reader(job, world)
@@ -207,6 +225,11 @@ def report(job: Job, world: World, status: str, **facts: Any) -> None:
     if world.rank == 0:
         about = {"status": status, "seed": job.seed, "of_steps": job.steps, "processes": world.size}
         write_json(Path(job.out) / "status.json", {**about, **facts})
+
+
+def is_machines(error: Exception) -> bool:
+    """Whether an error says nothing of the run: files here are the machine's."""
+    return isinstance(error, OSError) and error.errno != errno.ENOMEM
 
 
 def failure(error: Exception) -> RunFailure:

@@ -59,7 +59,10 @@ class Files(Source):
 
     def _paths(self) -> list[Path]:
         """The files, sorted; in a folder, what is hidden or in another format is passed over."""
-        root = Path(self.path).expanduser()
+        try:
+            root = Path(self.path).expanduser()
+        except RuntimeError as error:
+            raise RequestError("data.no_home", "data.source", f"{self.path}: {error}") from None
         if root.is_file():
             if not _format(root):
                 raise _unknown_format(root)

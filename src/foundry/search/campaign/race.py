@@ -162,7 +162,7 @@ class Race:
             else:
                 runner.gains[share] = base.bpb - outcome.bpb
         if base.bpb is None:
-            self.base_failed = base.reason or "crash"
+            self.base_failed = f"{base.reason}: {base.detail}"
 
     def _cut(self, runners: list[Runner], share: float) -> tuple[list[Runner], list[Runner]]:
         """Who goes on, and who is out."""

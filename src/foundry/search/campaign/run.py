@@ -104,7 +104,10 @@ def _step(lab: Lab, path: Path, field: LabField, loop: Campaign) -> Step:
     _agree(standing, field, loop)
     if loop.state.base_failures >= MOST_BASE_FAILURES:
         if loop.state.frontier == loop.state.champion:
-            raise WorkError("campaign.champion_fails", str(path), "the champion's own runs fail", hint="foundry log")
+            why = f"the champion's own runs fail: {loop.state.base_failed}"
+            loop.close()
+            hint = "mend the machine or the recipe; the same command tries again on other seeds"
+            raise WorkError("campaign.champion_fails", str(path), why, hint=hint)
         loop.rebase(standing.fingerprint)
     try:
         return _taken(lab, loop)

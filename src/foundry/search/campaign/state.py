@@ -54,6 +54,8 @@ class State:
     reseed: bool = False
     """The frontier failed on the race's seed: the next round takes another."""
     base_failures: int = 0
+    base_failed: str = ""
+    """Why the frontier's last run has no score; empty where it has one."""
     """Rounds in a row in which the frontier itself failed."""
     paid_base: set[tuple[int, float]] = field(default_factory=set)
     """(seed, share) of the frontier's own runs that are charged already."""
@@ -105,6 +107,7 @@ class State:
 
     def _closed(self, event: Event) -> None:
         self.session = None
+        self.base_failures = 0  # the same command again is another try
 
     def _rebased(self, event: Event) -> None:
         self._rebase(event["champion"])
@@ -131,6 +134,7 @@ class State:
         self.open = None
         self.idle += 1
         self.reseed = bool(event["base_failed"])
+        self.base_failed = event["base_failed"]
         self.base_failures = self.base_failures + 1 if event["base_failed"] else 0
         self.paid_base.update((seed, share) for seed, share in event["base_runs"])
         self.next_seed = max([self.next_seed, *(seed + 1 for seed in event["fresh"])])

@@ -1,0 +1,132 @@
+"""Where runs' weights are, and which of them stay: the rule that bounds what they take on the disk.
+
+Weights can be made again, bit by bit (`train RUN --weights`), so only what is likely to be used is kept:
+
+- what `train` was asked for, until a person removes it;
+- one run of each recipe that was ever champion, of the latest `CHAMPIONS`;
+- of all others the newest `FEWEST_RUNS`, and up to `MOST_RUNS` while those take no more than `MOST_BYTES`.
+
+A run that somebody is training, judging or sampling keeps its weights for as long. May not: touch a score or a record.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foundry.core import places
+from foundry.core.errors import WorkError
+from foundry.runs.owner import is_alive
+
+if TYPE_CHECKING:
+    from foundry.runs.ledger import Ledger
+
+CHAMPIONS = 256
+RULE = "the newest 64 within 1 GiB, one run of each champion, and what `train` was asked for stay"
+FEWEST_RUNS, MOST_RUNS = 16, 64
+"""The fewest are those that a promotion's effect is measured again on: their sealed score is taken afterwards."""
+MOST_BYTES = 1 << 30
+
+
+def run_folder(run: str) -> Path:
+    return places.runs().absolute() / run[:16]  # workers may stand elsewhere
+
+
+def tokenizer_file(data_hash: str) -> Path:
+    """The tokenizer that runs on this data need to be used, kept with them: the corpus may change or go."""
+    return places.runs().absolute() / "tokenizers" / f"{data_hash}.json"
+
+
+def weights_folder(run: str) -> Path:
+    return run_folder(run) / "checkpoint"
+
+
+def are_whole(run: str) -> bool:
+    """Whether a run's weights are there as they were saved."""
+    from foundry.train.checkpoint import load_weights
+
+    try:
+        load_weights(weights_folder(run))
+    except WorkError:
+        return False
+    return True
+
+
+def size_bytes(run: str) -> int:
+    """What a run's checkpoint takes."""
+    return sum(file.stat().st_size for file in weights_folder(run).glob("*") if file.is_file())
+
+
+def make_again(run: str) -> str:
+    """The command that does."""
+    return f"foundry train {run[:12]} --weights makes them again, bit by bit"
+
+
+class Hold:
+    """Weights in use: while it is open nobody removes them by the rule. The kernel lets go when its process dies."""
+
+    def __init__(self, run: str) -> None:
+        """Raises OSError for a run without a folder."""
+        self._folder = os.open(run_folder(run), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(self._folder, fcntl.LOCK_SH)
+
+    def close(self) -> None:
+        if self._folder >= 0:
+            os.close(self._folder)
+            self._folder = -1
+
+    def __enter__(self) -> Hold:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def superfluous(rows: Iterable[Mapping[str, Any]], champions: set[str]) -> list[str]:
+    """The runs whose weights the rule doesn't keep, of `rows` with weights, newest first."""
+    over: list[str] = []
+    remembered: set[str] = set()
+    count = total = 0
+    for row in rows:
+        if row["kept"] or (row["status"] == "running" and is_alive(row["owner"])):
+            continue
+        recipe = row["recipe"]
+        if row["status"] == "done" and recipe in champions and recipe not in remembered:
+            remembered.add(recipe)
+            continue
+        count, total = count + 1, total + row["weights_bytes"]
+        if count > MOST_RUNS or (count > FEWEST_RUNS and total > MOST_BYTES):
+            over.append(row["id"])
+    return over
+
+
+def tidy(ledger: Ledger) -> list[str]:
+    """Remove what the rule doesn't keep; the runs that it was removed of. What is in use waits for another time."""
+    removed = [run for run in superfluous(ledger.runs.with_weights(), _champions(ledger)) if _remove(run)]
+    ledger.runs.lost_weights(removed)
+    return removed
+
+
+def _champions(ledger: Ledger) -> set[str]:
+    return set(ledger.promotions.champions(CHAMPIONS))
+
+
+def _remove(run: str) -> bool:
+    """Whether they are gone now."""
+    try:
+        folder = os.open(run_folder(run), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return not run_folder(run).exists()
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for place in (weights_folder(run), weights_folder(run).with_name("checkpoint.new")):
+            shutil.rmtree(place, ignore_errors=True)
+        return True
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(folder)
