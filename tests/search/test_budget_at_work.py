@@ -11,6 +11,7 @@ import pytest
 
 from foundry.core.errors import RequestError
 from foundry.interface.cli import main
+from foundry.runs import queries
 from foundry.runs.ledger import Ledger
 from foundry.runs.ledger_schema import APPLICATION_ID, SINCE
 from foundry.search.budget import BudgetRules, new_season, open_test, state, summary
@@ -115,22 +116,24 @@ def test_commands_that_read_change_nothing_that_is_there(home: Path, capsys: pyt
     assert tree(home) != before, "the same look sees a row that changes"
 
 
-def test_a_ledger_of_an_older_version_is_read_as_it_is_and_goes_on_where_it_was(home: Path) -> None:
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_ledger_of_an_older_version_is_read_as_it_is_and_goes_on_where_it_was(home: Path, version: int) -> None:
     path = home / "runs" / "ledger.db"
     path.parent.mkdir()
     rules = {"control": "fdr", "q": 0.1, "base_pairs": 12, "max_pairs": 24}
     old = sqlite3.connect(path)
-    for statement in (*SINCE[1], *SINCE[2]):
+    for statement in (statement for each in range(1, version + 1) for statement in SINCE[each]):
         old.execute(statement)
     old.execute("INSERT INTO seasons(id, rules, created) VALUES (1, ?, 0.0)", (json.dumps(rules),))
     old.execute("INSERT INTO tests(key, season, j, alpha, promotions_at_start, created) VALUES ('k', 1, 1, .01, 0, 0)")
     old.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    old.execute("PRAGMA user_version = 2")
+    old.execute(f"PRAGMA user_version = {version}")
     old.commit()
     old.close()
     before = path.read_bytes()
     found: dict[str, Any] = summary()
     assert (found["season"], found["tests"], found["spent"], found["opened_by"]) == (1, 1, 0.01, "rule")
+    assert queries.log() == [] and queries.weights() == {"runs": 0, "bytes": 0}
     assert path.read_bytes() == before
     with Ledger.open() as ledger:
         following = open_test(ledger, "next", BudgetRules())

@@ -18,7 +18,7 @@ from typing import Any, final
 
 from foundry.core.errors import WorkError
 from foundry.core.files import write_atomic
-from foundry.runs.ledger_schema import APPLICATION_ID, READ_AS, SINCE, VERSION
+from foundry.runs.ledger_schema import APPLICATION_ID, SINCE, VERSION, read_as
 
 BUSY_SECONDS = 30.0
 MARKER = "ledger.id"
@@ -93,9 +93,8 @@ class LedgerFile:
                     file._prepare()
                 else:
                     version = file._check_version()
-                    for missing in range(version + 1 if version else VERSION + 1, VERSION + 1):
-                        for statement in READ_AS.get(missing, ()):
-                            connection.execute(statement)
+                    for statement in read_as(version) if version else ():
+                        connection.execute(statement)
                     connection.execute("PRAGMA query_only = ON")
                 file._stamp = _stamp(file._place)
             except BaseException:

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 APPLICATION_ID = 0x466E6472  # "Fndr": tells a ledger from another program's database
-VERSION = 3
+VERSION = 4
 
 STATEMENTS = (
     """CREATE TABLE recipes(
@@ -147,6 +149,8 @@ SINCE: dict[int, tuple[str, ...]] = {
         "CREATE TABLE codes(fingerprint TEXT PRIMARY KEY, content TEXT NOT NULL)",
         "ALTER TABLE runs ADD COLUMN code TEXT REFERENCES codes(fingerprint)",  # NULL: of a time that kept none
         "CREATE INDEX runs_by_code ON runs(code, seq)",
+    ),
+    4: (
         "ALTER TABLE runs ADD COLUMN limits TEXT",  # JSON: what a run that failed for want of it was allowed
         "ALTER TABLE runs ADD COLUMN kept TEXT NOT NULL DEFAULT ''",  # who wants its weights kept
         "ALTER TABLE runs ADD COLUMN weights_bytes INTEGER NOT NULL DEFAULT 0",  # on the disk; 1 while nobody has looked
@@ -155,12 +159,21 @@ SINCE: dict[int, tuple[str, ...]] = {
 }
 """What each version added: a ledger of an older one is given what it lacks."""
 
-READ_AS: dict[int, tuple[str, ...]] = {
-    3: (
-        "CREATE TEMP VIEW seasons AS SELECT *, 'better' AS stream, 'rule' AS opened_by, '' AS why FROM main.seasons",
-        "CREATE TEMP VIEW runs AS SELECT *, NULL AS code, NULL AS limits, '' AS kept, 0 AS weights_bytes "
-        "FROM main.runs",
-        "CREATE TEMP VIEW codes AS SELECT '' AS fingerprint, '' AS content WHERE 0",
-    ),
+NEW_COLUMNS: dict[int, dict[str, str]] = {
+    3: {"seasons": "'better' AS stream, 'rule' AS opened_by, '' AS why", "runs": "NULL AS code"},
+    4: {"runs": "NULL AS limits, '' AS kept, 0 AS weights_bytes"},
 }
-"""For who only reads, and so may not give an older ledger what it lacks: what each version's new columns would hold."""
+"""What each version's new columns would hold in an older ledger, by table."""
+NEW_TABLES: dict[int, tuple[str, ...]] = {3: ("codes(fingerprint, content)",)}
+
+
+def read_as(version: int) -> Iterator[str]:
+    """Statements that show a reader, who may not change an older ledger, what it lacks."""
+    shown: dict[str, list[str]] = {}
+    for missing in range(version + 1, VERSION + 1):
+        for table, columns in NEW_COLUMNS.get(missing, {}).items():
+            shown.setdefault(table, []).append(columns)
+        for table in NEW_TABLES.get(missing, ()):
+            yield f"CREATE TEMP TABLE {table}"
+    for table, columns in shown.items():
+        yield f"CREATE TEMP VIEW {table} AS SELECT *, {', '.join(columns)} FROM main.{table}"
