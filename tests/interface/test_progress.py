@@ -56,6 +56,12 @@ def test_people_are_told_the_pace_too_and_none_is_told_nothing(
     assert told("none", clock, capsys) == ""
 
 
+def test_what_happened_to_a_run_on_its_way_is_told(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.Display("plain") as display:
+        display.progressed(SPEC, "train", {"note": "trained again from the start: torn"})
+    assert "trained again from the start: torn" in capsys.readouterr().err
+
+
 def test_with_json_progress_is_json_unless_asked_otherwise(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
     asked = ["train", "experiments/baseline.yaml", "--judged-bytes", "2048", "--device", "cpu", "--json"]
     for more, is_json in (([], True), (["--progress", "plain"], False)):

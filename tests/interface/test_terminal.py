@@ -34,7 +34,7 @@ def test_foreign_text_is_shown_as_it_is_and_never_obeyed(text: str, capsys: pyte
     totals = {"queued": 0}
     table(text, (text, "gain"), [(text, text)])
     report.diff([{"path": text, "old": text, "new": text}])
-    report.log([{**row, "val_bpb": None, "certification_bpb": None}])
+    report.log([{**row, "val_bpb": None, "certification_bpb": None}], {"runs": 1, "bytes": 1})
     report.show({"name": text})
     report.kinds({text: {text: text}})
     report.catalogue([{"family": text, "what": text, "variants": [{"name": text, "what": text}], "also": text}])

@@ -75,6 +75,8 @@ class Display:
         self._said[spec.id] = time.monotonic()
 
     def progressed(self, spec: RunSpec, stage: str, facts: dict[str, Any]) -> None:
+        if "note" in facts:
+            self.say(f"  {_label(spec)}  {facts['note']}")
         if stage != "train" or "step" not in facts:
             return
         now, step, steps = time.monotonic(), facts["step"], spec.recipe.steps(spec.budget_tokens)
