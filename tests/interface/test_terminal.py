@@ -29,7 +29,7 @@ HOSTILE = [*MARKUP, "\x1b[31mred", "\x9b2J", "a\u202eb", "\x07bell"]
 @pytest.mark.parametrize("text", HOSTILE)
 def test_foreign_text_is_shown_as_it_is_and_never_obeyed(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     trial = {"word": text, "by": text, "status": "failed", "gain": None, "interval": None, "reason": text[:40]}
-    proposal = {"mutation": text, "who": text, "state": "refused", "result": {"reason": text}}
+    proposal = {"mutation": text, "who": text, "status": "refused", "result": {"reason": text}}
     row = {"run": "a" * 32, "recipe": "b" * 32, "name": text, "seed": 1, "status": "failed", "reason": text}
     totals = {"queued": 0}
     table(text, (text, "gain"), [(text, text)])

@@ -20,7 +20,8 @@ from foundry.runs import queries
 from foundry.runs.ledger import Ledger
 from foundry.search.campaign.policy import Limits
 from foundry.search.campaign.run import CampaignPlan, campaign
-from foundry.search.history import history, propose
+from foundry.search.history import history
+from foundry.search.proposals import propose
 from foundry.search.reproduce import reproduce
 from tests.home import small_lab, write_tiny
 
@@ -44,8 +45,9 @@ def run_campaign(runs: int, **plan: Any) -> dict[str, Any]:
 
 
 def test_a_campaign_finds_certifies_and_promotes_a_real_gain_and_it_can_be_reproduced(slow_rate: Path) -> None:
-    propose("lr:1e-2+norm:rmsnorm", "the rate is far too low", "somebody")
-    propose("norm:rmsnorm+lr:0.9e9", "", "somebody")
+    propose(BASELINE, "lr:1e-2+norm:rmsnorm", "the rate is far too low", "somebody")
+    with Ledger.open() as ledger:  # as of another baseline, on which it was no mistake
+        ledger.proposals.add("lr:0.9e9+norm:rmsnorm", "", "somebody")
     document = run_campaign(48)
     assert document["promotions"], document
     assert document["promotions"][0]["effect_bpb"] > 0.1
@@ -56,9 +58,9 @@ def test_a_campaign_finds_certifies_and_promotes_a_real_gain_and_it_can_be_repro
     assert queries.log(status="running") == []
     remembered = history(50)
     mine = {row["mutation"]: row for row in remembered["proposals"]}
-    assert mine["lr:1e-2+norm:rmsnorm"]["state"] == "done"
+    assert mine["lr:1e-2+norm:rmsnorm"]["status"] == "done"
     assert mine["lr:1e-2+norm:rmsnorm"]["result"]["gain"] > 0.1
-    assert mine["lr:0.9e9+norm:rmsnorm"]["state"] in ("refused", "done")
+    assert mine["lr:0.9e9+norm:rmsnorm"]["status"] == "refused"
     assert remembered["families"][0]["certified_bpb"] > 0.1
     assert {"word", "gain", "interval", "status", "reason", "by", "why"} <= remembered["trials"][0].keys()
     assert remembered["certifications"][0]["word"] == "better"
@@ -212,10 +214,10 @@ def test_a_space_file_says_what_may_be_proposed(home: Path) -> None:
 
 
 def test_memory_and_queue_are_read_without_torch(home: Path) -> None:
-    propose("norm:rmsnorm", "", "")
+    propose(BASELINE, "norm:rmsnorm", "", "")
     code = "import sys; from foundry.interface.cli import main; code = main(sys.argv[1:]); "
     code += "sys.exit(3 if 'torch' in sys.modules else code)"
-    for arguments in (["history", "--json"], ["propose", "lr:1e-2", "--json"]):
+    for arguments in (["history", "--json"], ["proposals", "--json"], ["proposals", "--withdraw", "1", "--json"]):
         done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         json.loads(done.stdout)

@@ -1,12 +1,13 @@
-"""Commands of the endless loop: campaign, propose, history, reproduce."""
+"""Commands of the endless loop: campaign, propose, proposals, history, reproduce."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from foundry.core.errors import RequestError
 from foundry.interface import options
 from foundry.interface.cli_work import BASELINE, bench
 from foundry.interface.options import Json
@@ -14,7 +15,7 @@ from foundry.interface.terminal import emit
 
 
 def register(app: typer.Typer) -> None:
-    for verb in (campaign, propose, history, reproduce):
+    for verb in (campaign, propose, proposals, history, reproduce):
         app.command(verb.__name__, rich_help_panel="While you sleep")(verb)
 
 
@@ -67,17 +68,45 @@ def propose(
     mutation: Annotated[str, typer.Argument(help="A mutation, or a stack: attention:gqa_2kv+lr:1e-3.")],
     why: Annotated[str, typer.Option(help="What makes you think that it helps; kept with its result.")] = "",
     who: Annotated[str, typer.Option(help="Who proposes it.")] = "agent",
+    baseline: Annotated[Path, typer.Option(help="The recipe that it must fit.")] = BASELINE,
     as_json: Json = False,
 ) -> None:
-    """Put a mutation into the queue that a running or later campaign takes first.
+    """Put a mutation into the queue that a running or later campaign takes first. What `mutate` refuses is refused.
 
     Example: foundry propose "attention:gqa_2kv+lr:1e-3" --why "fewer keys leave room for a higher rate"
     """
     from foundry.interface import report_campaign
-    from foundry.search.history import propose as verb
+    from foundry.search.proposals import propose as verb
 
-    document = verb(mutation, why, who)
+    document = verb(baseline, mutation, why, who)
     emit(document) if as_json else report_campaign.proposed(document)
+
+
+def proposals(
+    withdraw: Annotated[
+        int | None, typer.Option(min=1, max=1 << 62, help="The number of a proposal to take back.")
+    ] = None,
+    why: Annotated[str, typer.Option(help="With --withdraw: the reason, for the record.")] = "",
+    limit: options.Limit = 20,
+    status: Annotated[
+        Literal["queued", "taken", "done", "refused"] | None, typer.Option(help="Only those that are so.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """What was proposed and what became of it; --withdraw takes back one that still waits.
+
+    Examples: foundry proposals --status queued · foundry proposals --withdraw 3 --why "tried by hand"
+    """
+    from foundry.interface import report_campaign
+    from foundry.search import proposals as verbs
+
+    if withdraw is not None:
+        one = verbs.withdraw(withdraw, why)
+        return emit(one) if as_json else report_campaign.withdrawn(one)
+    if why:
+        raise RequestError("usage.proposals", "--why", "this option is a withdrawal's", hint="add --withdraw NUMBER")
+    document = verbs.proposals(limit, status)
+    return emit(document) if as_json else report_campaign.proposals(document)
 
 
 def history(

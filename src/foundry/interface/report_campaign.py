@@ -81,8 +81,25 @@ def campaign(document: Document) -> None:
 def proposed(document: Document) -> None:
     console.print(
         f"Proposal {document['proposal']}: {document['mutation']}. {document['waiting']} waiting; "
-        "foundry campaign takes them first, foundry history tells what became of them."
+        f"foundry campaign takes them first. Take it back: foundry proposals --withdraw {document['proposal']}"
     )
+
+
+def proposals(document: Document) -> None:
+    """The queue, and what became of what left it."""
+    rows = []
+    for row in document["proposals"]:
+        result = row["result"] or {}
+        gain, reason = signed(result.get("gain")), result.get("reason", "")
+        rows.append((str(row["proposal"]), row["mutation"], row["who"], row["status"], gain, row["why"], reason))
+    if not rows:
+        return console.print('Nothing is proposed. Start with: foundry propose attention:gqa_2kv --why "…"')
+    table("Proposals, newest first", ("", "mutation", "by", "", "gain", "why", "what became of it"), rows)
+    return console.print(f"{document['waiting']} waiting for a campaign.")
+
+
+def withdrawn(row: Document) -> None:
+    console.print(f"Proposal {row['proposal']} is withdrawn: {row['mutation']}.")
 
 
 def history(document: Document) -> None:
@@ -91,7 +108,7 @@ def history(document: Document) -> None:
         (row["word"], row["by"], row["status"], signed(row["gain"]), interval(row["interval"]), row["reason"][:40])
         for row in document["trials"]
     ]
-    refused = [row for row in document["proposals"] if row["state"] == "refused"]
+    refused = [row for row in document["proposals"] if row["status"] == "refused"]
     for row in refused:
         why = (row["result"] or {}).get("reason", "")
         console.print(f"Refused: {row['mutation']}, proposed by {row['who']}: {why}")

@@ -48,6 +48,20 @@ class Proposals:
             if changed.rowcount != 1:
                 raise WorkError("ledger.fenced", f"proposal {seq}", "not taken by this process")
 
+    def withdraw(self, seq: int, result: dict[str, Any]) -> dict[str, Any] | None:
+        """Refuse a proposal if it is queued; the proposal as it was found, or None when there is none."""
+        with self._file.writing() as write:
+            row = write.execute("SELECT * FROM proposals WHERE seq=?", (seq,)).fetchone()
+            values = (to_text(result), seq)
+            write.execute("UPDATE proposals SET state='refused', result=? WHERE seq=? AND state='queued'", values)
+            return dict(row) if row is not None else None
+
+    def waiting(self) -> int:
+        """How many are queued."""
+        row = self._file.row("SELECT count(*) AS n FROM proposals WHERE state = 'queued'")
+        assert row is not None
+        return row["n"]
+
     def latest(self, limit: int, state: str | None = None) -> list[dict[str, Any]]:
         """The newest proposals first, with their results."""
         where, values = ("WHERE state = ?", (state,)) if state is not None else ("", ())

@@ -1,4 +1,4 @@
-"""The memory of campaigns, read off the ledger, and the queue into it. May not: import torch."""
+"""The memory of campaigns, read off the ledger. May not: import torch, or write."""
 
 from __future__ import annotations
 
@@ -6,29 +6,15 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from foundry.mutate.families import FAMILIES
 from foundry.mutate.mutation import parse
 from foundry.runs.ledger import Ledger
 from foundry.runs.ledger_file import LedgerFile
 from foundry.runs.queries import reading
+from foundry.search.proposals import told
 
 PAGE = 500
 TRIAL = ("word", "point", "by", "why", "proposal", "status", "reason", "gain", "interval", "share", "fresh", "flops")
 RULING = ("point", "word", "claimed", "effect", "interval", "n", "verdict", "promotion")
-
-
-def propose(mutation: str, why: str, who: str) -> dict[str, Any]:
-    """Queue a mutation for the next campaign that looks. Raises RequestError for one that can't be read."""
-    parsed = parse(mutation)
-    for change in parsed.changes:
-        family = FAMILIES[change.family]
-        if not family.also() and change.variant not in family.named():
-            raise family.no_variant(change.variant)
-    text = str(parsed)
-    with Ledger.open() as ledger:
-        number = ledger.proposals.add(text, why, who)
-        waiting = len(ledger.proposals.latest(1000, "queued"))
-    return {"proposal": number, "mutation": text, "why": why, "who": who, "waiting": waiting}
 
 
 def history(limit: int, word: str = "") -> dict[str, Any]:
@@ -55,13 +41,9 @@ def history(limit: int, word: str = "") -> dict[str, Any]:
                         _count(table.setdefault(key, _nothing()), trial, len(parts))
                 if not word or any(word in (part, part.partition(":")[0]) for part in parts):
                     trials = [*trials[-limit + 1 :], {key: trial[key] for key in TRIAL}] if limit > 1 else [trial]
-        proposals = file.rows("SELECT * FROM proposals ORDER BY seq DESC LIMIT ?", limit)
-        queued = file.row("SELECT count(*) AS n FROM proposals WHERE state = 'queued'")
-    shown = [
-        {**{k: row[k] for k in ("mutation", "why", "who", "state")}, "proposal": row["seq"], **_result(row)}
-        for row in proposals
-    ]
-    return _document(trials, certifications[-limit:], families, words, shown, queued["n"] if queued else 0)
+        queue = Ledger(file).proposals
+        asked, waiting = [told(row) for row in queue.latest(limit)], queue.waiting()
+    return _document(trials, certifications[-limit:], families, words, asked, waiting)
 
 
 def _document(
@@ -131,8 +113,3 @@ def _ranked(table: dict[str, Any]) -> list[dict[str, Any]]:
         for name, record in table.items()
     ]
     return sorted(rows, key=lambda row: (-row["certified_bpb"], -(row["mean_gain_bpb"] or -1e9)))
-
-
-def _result(row: dict[str, Any]) -> dict[str, Any]:
-    result = json.loads(row["result"])
-    return {"result": result or None}

@@ -141,7 +141,9 @@ class LabField:
         return self._recipes[point]
 
     def _put(self, recipe: Recipe) -> Point:
-        self._recipes[recipe.fingerprint] = recipe
+        """A recipe keeps the name that it came with: what leads to it once more, and is refused, doesn't rename it."""
+        self._recipes.setdefault(recipe.fingerprint, recipe)
+        self._recipes.move_to_end(recipe.fingerprint)
         while len(self._recipes) > KEPT:
             self._recipes.popitem(last=False)
         return recipe.fingerprint
