@@ -129,6 +129,15 @@ def test_asking_again_reads_no_text(config: Make, monkeypatch: pytest.MonkeyPatc
     assert prepare(config(), lines.append) == first and lines == []
 
 
+def test_one_folder_by_another_path_reads_no_text(config: Make, texts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(texts.parent)
+    monkeypatch.setenv("HOME", str(texts.parent))
+    first = prepare(config())
+    monkeypatch.setattr("foundry.data.corpus.read", lambda *_: pytest.fail("read again"))
+    for spelled in (f"file:{texts.name}", f"file:./{texts.name}/", f"file:~/{texts.name}"):
+        assert prepare(config(source=spelled)) == first
+
+
 def test_touched_files_with_the_same_text_are_not_packed_again(config: Make, texts: Path) -> None:
     first = prepare(config())
     stamp = (first.train_dir / "tokens.bin").stat().st_mtime_ns

@@ -211,11 +211,18 @@ def test_reads_of_a_sealed_split_are_counted_once_each_and_refused_past_the_limi
     ledger.runs.read_split("test", runs[2], "promotion", season=2, limit=2)
 
 
-def test_a_recipe_is_kept_whole_and_its_first_record_stays(ledger: Ledger) -> None:
+def test_a_recipe_is_kept_whole_and_its_name_is_the_latest_given(ledger: Ledger) -> None:
     for name in ("first", "second"):
         ledger.recipes.put(PlainRecipe(name, {"width": 64}))  # type: ignore[arg-type]
     row = ledger.recipes.get(PlainRecipe(values={"width": 64}).fingerprint)
-    assert row is not None and row["name"] == "first" and row["content"] == '{"name":"first","width":64}'
+    assert row is not None and row["name"] == "second" and row["content"] == '{"name":"first","width":64}'
+
+
+def test_a_later_name_is_taken_up_by_a_known_run(ledger: Ledger) -> None:
+    for name in ("first", "second", ""):
+        ledger.runs.put(PlainSpec(PlainRecipe(name, {"width": 64})))  # type: ignore[arg-type]
+    row = ledger.recipes.get(PlainRecipe(values={"width": 64}).fingerprint)
+    assert row is not None and row["name"] == "second"
 
 
 def test_a_run_of_an_unknown_recipe_is_refused_by_the_database_itself(ledger: Ledger, path: Path) -> None:

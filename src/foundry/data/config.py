@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, SerializationInfo, SerializeAsAny, SerializerFunctionWrapHandler, model_serializer
@@ -30,10 +32,23 @@ class DataConfig(Section):
     filter: FilterConfig = FilterConfig()
     reading: ReadingConfig = ReadingConfig()
 
+    @property
+    def place(self) -> str:
+        """The source in one spelling: a file below this folder by its path from here, another by its absolute path."""
+        kind, _, path = self.source.partition(":")
+        if kind != "file" or not path:
+            return self.source
+        absolute = os.path.abspath(os.path.expanduser(path))
+        inside = Path(absolute).is_relative_to(Path.cwd())
+        return f"file:{os.path.relpath(absolute) if inside else absolute}"
+
     @model_serializer(mode="wrap")
     def _identity(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
-        """Text that is read as ever is the recipe that it was before there was a choice."""
+        """One place is one source however it is spelled, and text that is read as ever is the recipe that it was before
+        there was a choice."""
         content = handler(self)
-        if info.context == IDENTITY and self.reading == ReadingConfig():
-            del content["reading"]
+        if info.context == IDENTITY:
+            content["source"] = self.place
+            if self.reading == ReadingConfig():
+                del content["reading"]
         return content

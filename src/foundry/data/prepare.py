@@ -47,12 +47,12 @@ def prepare(config: DataConfig, report: Report = _quiet) -> Prepared:
     WorkError when the cache can't be written.
     """
     source = corpus.open_source(config.source)
-    read_as = [_code(config), config.source, config.reading.model_dump(mode="json"), source.stamp()]
+    read_as = [_code(config), config.place, config.reading.model_dump(mode="json"), source.stamp()]
     index = places.cache() / "index" / f"{fingerprint(read_as)}.json"
     try:
         found = _find(config, index)
         if found is None:
-            lock = fingerprint(config.source)
+            lock = fingerprint(config.place)
             with locked(places.cache() / "locks" / f"{lock}.lock"):
                 found = _find(config, index)
                 if found is None:
@@ -100,7 +100,7 @@ def _find(config: DataConfig, index: Path) -> Prepared | None:
 
 
 def _train_dir(config: DataConfig, corpus_hash: str) -> Path:
-    own = {"source": config.source, **config.model_dump(mode="json", include={"filter", "reading"})}
+    own = {"source": config.place, **config.model_dump(mode="json", include={"filter", "reading"})}
     return places.cache() / "train" / fingerprint({**_tokenizer_key(config, corpus_hash), **own})
 
 
@@ -138,7 +138,7 @@ class _Build:
         tokenizer, tokenizer_hash = self._tokenizer(text, splits["train"])
         shared = {
             "code": _code(self.config),
-            "source": self.config.source,
+            "source": self.config.place,
             "stamp": text.stamp,
             "corpus": text.hash,
             "passed_over": text.passed_over,

@@ -37,8 +37,13 @@ class Recipes:
         self._file = file
 
     def put(self, recipe: Recipe) -> None:
-        """Record a recipe; the first record stays. Raises WorkError when workspace code changed under our hands."""
-        if self.get(recipe.fingerprint) is None:
+        """Record a recipe; the first record stays, but for the name, which is the latest that it was given. Raises
+        WorkError when workspace code changed under our hands."""
+        row = self.get(recipe.fingerprint)
+        if row is not None and recipe.name and row["name"] != recipe.name:
+            with self._file.writing() as write:
+                write.execute("UPDATE recipes SET name = ? WHERE fingerprint = ?", (recipe.name, recipe.fingerprint))
+        if row is None:
             content, sources = to_text(recipe.to_dict()), to_text(_source_texts(recipe))
             values = (recipe.fingerprint, recipe.name, content, sources, now())
             with self._file.writing() as write:
@@ -68,8 +73,8 @@ class Runs:
 
     def put(self, spec: RunSpec, judged_hash: str = "") -> None:
         """Record that a run is wanted; one that is known stays as it is."""
+        self._recipes.put(spec.recipe)
         if self._file.row("SELECT 1 FROM runs WHERE id = ?", spec.id) is None:
-            self._recipes.put(spec.recipe)
             recipe, code = spec.recipe.fingerprint, fingerprint(spec.code)
             values = (spec.id, recipe, spec.seed, spec.budget_tokens, spec.data_hash, judged_hash, code, now())
             with self._file.writing() as write:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ def compare(
         candidate, currency, tune = lab.arm_of(candidate_recipe), "tokens", None
     else:
         candidate, currency = lab.candidate_arm(baseline, candidate_recipe, match)
+    if baseline.name == candidate.name:  # a copied file keeps the name in it
+        baseline, candidate = replace(baseline, name=str(a)), replace(candidate, name=str(b))
     grid = None
     if tune is not None:
         spare = [seed for seed in range(1, len(seeds) + TUNING_SEEDS + 1) if seed not in seeds][:TUNING_SEEDS]
