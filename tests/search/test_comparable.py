@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from foundry.core.errors import RequestError
+from foundry.recipe import Recipe
 from foundry.search.campaign.policy import Limits
 from foundry.search.campaign.real import LabField
 from foundry.search.campaign.run import CampaignPlan, campaign
@@ -125,3 +126,13 @@ def test_a_comparison_says_that_it_is_uncorrected_and_how_often_its_pair_was_ask
         assert again["asked"] == 3, "a stored verdict is no new question"
     report.comparison(again)
     assert "Not corrected for how often it is asked; of this pair 3 times so far." in capsys.readouterr().out
+
+
+def test_arms_of_one_name_are_told_apart_by_file(easier: str) -> None:
+    files = [BASELINE, write_tiny(Path("experiments/other.yaml"), data__source=easier.partition("=")[2])]
+    for names, shown in ((("tiny", "tiny"), [str(file) for file in files]), (("tiny", "large"), ["tiny", "large"])):
+        for file, name in zip(files, names, strict=True):
+            Recipe.load(file).model_copy(update={"name": name}).save(file)
+        with small_lab() as lab:
+            document = compare(lab, *files, Rules(), None, None, (), True, ignore)
+            assert [arm["name"] for arm in document["arms"]] == shown
