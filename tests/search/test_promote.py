@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+import foundry
 from foundry.core import files
 from foundry.core.errors import WorkError
+from foundry.data.config import DataConfig
 from foundry.interface import report
 from foundry.mutate import mutate
 from foundry.recipe import Recipe
@@ -222,6 +224,45 @@ def test_a_line_kept_under_its_former_name_goes_on_under_the_files_own(
         promote(ledger, BASELINE, *pair(ledger), None, {})
         assert {entry["track"] for entry in ledger.promotions.all()} == {str((home / BASELINE).resolve())}
     assert [entry["kind"] for entry in queries.lineage(str(BASELINE))] == ["adopt", "promote"]
+
+
+def test_a_champion_on_record_by_an_earlier_fingerprint_is_the_same_and_its_line_goes_on(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Recipe.load(BASELINE)
+    source = f"file:{Path(recipe.data.source.partition(':')[2]).absolute()}"
+    recipe.model_copy(update={"data": recipe.data.model_copy(update={"source": source})}).save(BASELINE)
+    with monkeypatch.context() as before:
+        before.setattr(DataConfig, "place", property(lambda config: config.source))
+        promote(ledger, BASELINE, *pair(ledger), None, {})
+    text, said = BASELINE.read_text(), list[str]()
+    champion = settle(ledger, BASELINE, said.append)
+    assert kinds(ledger) == ["adopt", "promote"] and said == []
+    assert ledger.promotions.champion(TRACK) == champion.fingerprint == Recipe.load(BASELINE).fingerprint
+    revert(ledger, BASELINE)
+    assert BASELINE.read_text() != text and kinds(ledger) == ["adopt", "promote", "revert"]
+    settle(ledger, BASELINE, said.append)
+    assert kinds(ledger) == ["adopt", "promote", "revert"] and said == []
+
+
+def test_a_champion_whose_code_a_person_edited_is_another_one(ledger: Ledger) -> None:
+    part = Path("workspace/modules/activation/own.py")
+    part.parent.mkdir(parents=True)
+    code = (Path(foundry.__file__).parent / "modules/activation/gelu.py").read_text()
+    part.write_text(code)
+    mutate(Recipe.load(BASELINE), "activation:own")[0].save(BASELINE)
+    first = settle(ledger, BASELINE)
+    part.write_text(code + "\nEDITED = 1\n")
+    assert settle(ledger, BASELINE).fingerprint != first.fingerprint and kinds(ledger) == ["adopt", "adopt"]
+
+
+def test_what_was_promoted_is_shown_by_its_own_name_not_by_its_files(ledger: Ledger) -> None:
+    baseline, winner = pair(ledger)
+    promote(ledger, BASELINE, baseline, winner, None, {})
+    standing = settle(ledger, BASELINE)
+    ledger.recipes.put(standing)
+    row = ledger.recipes.get(winner.fingerprint)
+    assert standing.name == baseline.name != winner.name and row is not None and row["name"] == winner.name
 
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])

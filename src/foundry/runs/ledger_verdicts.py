@@ -171,6 +171,13 @@ class Promotions:
             for table in ("promotions", "events"):
                 write.execute(f"UPDATE {table} SET track=? WHERE track=?", (name, track))
 
+    def respell(self, track: str, known: str, fingerprint: str) -> None:
+        """Know a recipe of the track by another fingerprint from now on: the recipe is the same, what makes a
+        fingerprint of it was changed."""
+        with self._file.writing() as write:
+            for end in ("from_fp", "to_fp"):
+                write.execute(f"UPDATE promotions SET {end}=? WHERE {end}=? AND track=?", (fingerprint, known, track))
+
     def mark_written(self, promotion: str) -> None:
         """The baseline file holds the entry's new text by now; a later return to the old text is a person's edit."""
         with self._file.writing() as write:

@@ -58,10 +58,24 @@ def _settled(ledger: Ledger, path: Path, say: Say) -> tuple[Recipe, str]:
     recipe = Recipe.load(path, text)
     if (champion := ledger.promotions.champion(track)) != recipe.fingerprint:
         ledger.recipes.put(recipe)
+        if champion is not None and _is_known_as(ledger, champion, recipe):
+            ledger.promotions.respell(track, champion, recipe.fingerprint)
+            return recipe, text
         ledger.promotions.adopt(track, recipe.fingerprint, text)
         if champion is not None:
             say(f"{path} was edited: what is in it is the baseline from here on, as the lineage says")
     return recipe, text
+
+
+def _is_known_as(ledger: Ledger, fingerprint: str, recipe: Recipe) -> bool:
+    """Whether the record has this very recipe, code and all, by the fingerprint that an earlier version gave it."""
+    row = ledger.recipes.get(fingerprint)
+    assert row is not None
+    try:
+        same = Recipe.from_dict(json.loads(row["content"])).fingerprint == recipe.fingerprint
+    except RequestError:
+        return False
+    return same and {at: kept["hash"] for at, kept in json.loads(row["sources"]).items()} == recipe.sources()
 
 
 def _written(path: Path, entry: dict[str, Any]) -> bool:

@@ -40,7 +40,7 @@ def reproduce(name: str, pairs: int, jobs: int, device: str, watcher: Watcher, s
         message = f"a {what} has no verdict to reproduce"
         raise RequestError("reproduce.not_a_promotion", name, message, hint="foundry lineage --json lists promotions")
     verdict = queries.show(promotion["verdict"])
-    seeds, fingerprints = verdict["remeasured_seeds"][:pairs], (promotion["from_fp"], promotion["to_fp"])
+    seeds, fingerprints = verdict["remeasured_seeds"][:pairs], [arm["recipe"] for arm in verdict["arms"]]
     with tempfile.TemporaryDirectory(prefix="reproduce-", dir=places.runs().absolute()) as folder:
         rows: list[dict[str, Any]] = []
         for side, fingerprint in zip(("baseline", "candidate"), fingerprints, strict=True):
