@@ -134,5 +134,5 @@ def test_arms_of_one_name_are_told_apart_by_file(easier: str) -> None:
         for file, name in zip(files, names, strict=True):
             Recipe.load(file).model_copy(update={"name": name}).save(file)
         with small_lab() as lab:
-            document = compare(lab, *files, Rules(), None, None, (), True, ignore)
+            document = compare(lab, files[0], files[1], Rules(), None, None, (), True, ignore)
             assert [arm["name"] for arm in document["arms"]] == shown
