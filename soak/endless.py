@@ -7,7 +7,6 @@ by nobody. May not: be imported by a worker.
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Callable
 from typing import Any, final
 
@@ -59,18 +58,11 @@ class InstantLab(Lab):
     def __init__(self, jobs: int = 2, score: Score | None = None) -> None:
         super().__init__(Settings(jobs=jobs, device="cpu", judged_bytes=2048))
         engine: Any = self.engine
-        waiting: deque[Any] = deque()
         scored = score or on_the_ladder
         self.ledger._file._connection.execute("PRAGMA synchronous = OFF")  # pyright: ignore[reportPrivateUsage]
 
-        def take(ask: Any, stage: str) -> None:
-            ask.stage = stage
-            waiting.append(ask)
-
         def turn() -> None:
-            ask = waiting.popleft()
-            if ask.key not in engine._asks:
-                return  # it was cancelled
+            ask = engine._due.popleft()
             if ask.stage == "train":
                 facts = {"tokens": ask.spec.budget_tokens, "train_loss": 1.0, "seconds": 0.002, "steps": 1}
                 engine._trained(ask, facts)
@@ -80,7 +72,6 @@ class InstantLab(Lab):
             del engine._asks[ask.key]
             engine._ready.append(result)
 
-        engine._submit_train, engine._submit_judge = (lambda ask: take(ask, "train")), (lambda ask: take(ask, "judge"))
         engine._turn, engine._end, engine._has_weights = turn, end, lambda ask: True
 
 
