@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from foundry.core.errors import RequestError
+from foundry.interface.cli import main
 from foundry.recipe import Recipe
+from foundry.runs import queries
 from foundry.search.campaign.policy import Limits
 from foundry.search.campaign.real import LabField
 from foundry.search.campaign.run import CampaignPlan, campaign
@@ -136,3 +138,14 @@ def test_arms_of_one_name_are_told_apart_by_file(easier: str) -> None:
         with small_lab() as lab:
             document = compare(lab, files[0], files[1], Rules(), None, None, (), True, ignore)
             assert [arm["name"] for arm in document["arms"]] == shown
+
+
+@pytest.mark.parametrize("promote", [(), ("--promote",)])
+def test_a_sweep_of_nothing_but_refused_candidates_was_a_wrong_request(
+    home: Path, promote: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = ["lr:0.9e9", "width:33"]
+    assert main(["sweep", *refused, *promote, "--device", "cpu", "--json"]) == 2
+    document = json.loads(capsys.readouterr().out)
+    assert [row["reason"] for row in document["candidates"]] == ["invalid", "invalid"]
+    assert queries.log() == [] and "no candidate is left" in document["why"]

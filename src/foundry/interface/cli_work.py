@@ -149,6 +149,7 @@ def sweep(
     ):
         document = verb(lab, baseline, plan, report.pair_line(display.say))
     emit(document) if as_json else report.sweep(document)
+    raise typer.Exit(2 if document["all_refused"] else 0)
 
 
 def compare(

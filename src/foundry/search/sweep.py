@@ -96,6 +96,7 @@ def sweep(lab: Lab, path: Path, plan: SweepPlan, seen: Seen) -> dict[str, Any]:
             "budget_flops": baseline.flops,
         },
         "candidates": [candidate.to_json() for candidate in screened] + refused,
+        "all_refused": bool(refused) and not screened,
         "unchanged": unchanged,
         "settled": settled,
         "tuning": grid,
