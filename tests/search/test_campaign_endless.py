@@ -9,6 +9,7 @@ import pytest
 
 from foundry.core.errors import WorkError
 from foundry.runs import queries
+from foundry.runs.ledger import Ledger
 from foundry.search import promote as promotion
 from soak.endless import SHORT_SEASONS, climb, seasons
 from soak.lab import BASELINE, make_home
@@ -54,3 +55,24 @@ def test_seasons_follow_one_another_by_the_rule_and_none_spends_more_than_it_has
     spent = seasons()
     assert len(spent) >= 3 and all(0.0 < alpha <= q for alpha, q in spent)
     assert len(promoted()) == 25
+
+
+def test_what_a_promotion_asks_of_the_ledger_is_found_by_an_index(place: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: set[str] = set()
+    begin = Ledger.open
+
+    def traced() -> Ledger:
+        ledger = begin()
+        ledger._file._connection.set_trace_callback(asked.add)  # pyright: ignore[reportPrivateUsage]
+        return ledger
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "open", traced)
+        climb(2)
+    with Ledger.open() as ledger:
+        rows = ledger._file.rows  # pyright: ignore[reportPrivateUsage]
+        asked = {sql for sql in asked if sql.startswith(("SELECT", "UPDATE", "DELETE")) and "DESC LIMIT" not in sql}
+        plans = {sql: " ".join(row["detail"] for row in rows(f"EXPLAIN QUERY PLAN {sql}")) for sql in asked}
+    assert [sql for sql, plan in plans.items() if "SCAN" in plan or "TEMP B-TREE" in plan] == []
+    counted = [plan for sql, plan in plans.items() if sql.startswith("SELECT count(*) FROM split_reads")]
+    assert counted and all("split=? AND season=?" in plan for plan in counted)

@@ -40,14 +40,14 @@ class Recipes:
         """Record a recipe; the first record stays, but for the name, which is the latest that it was given. One that was
         promoted keeps what it was called before: its file has its predecessor's name. Raises WorkError when workspace
         code changed under our hands."""
-        row = self.get(recipe.fingerprint)
-        if row is not None and recipe.name and row["name"] != recipe.name:
+        row = self._file.row(
+            "SELECT name, EXISTS (SELECT 1 FROM promotions WHERE to_fp = fingerprint AND kind = 'promote') AS promoted "
+            "FROM recipes WHERE fingerprint = ?",
+            recipe.fingerprint,
+        )
+        if row is not None and recipe.name not in ("", row["name"]) and not row["promoted"]:
             with self._file.writing() as write:
-                write.execute(
-                    "UPDATE recipes SET name = ? WHERE fingerprint = ? "
-                    "AND NOT EXISTS (SELECT 1 FROM promotions WHERE kind = 'promote' AND to_fp = fingerprint)",
-                    (recipe.name, recipe.fingerprint),
-                )
+                write.execute("UPDATE recipes SET name = ? WHERE fingerprint = ?", (recipe.name, recipe.fingerprint))
         if row is None:
             content, sources = to_text(recipe.to_dict()), to_text(_source_texts(recipe))
             values = (recipe.fingerprint, recipe.name, content, sources, now())

@@ -155,6 +155,8 @@ SINCE: dict[int, tuple[str, ...]] = {
         "ALTER TABLE runs ADD COLUMN kept TEXT NOT NULL DEFAULT ''",  # who wants its weights kept
         "ALTER TABLE runs ADD COLUMN weights_bytes INTEGER NOT NULL DEFAULT 0",  # on the disk; 1 while nobody has looked
         "CREATE INDEX runs_with_weights ON runs(seq) WHERE weights_bytes > 0",
+        "CREATE INDEX split_reads_by_season ON split_reads(split, season)",
+        "CREATE INDEX promotions_by_champion ON promotions(to_fp, seq)",
     ),
 }
 """What each version added: a ledger of an older one is given what it lacks."""

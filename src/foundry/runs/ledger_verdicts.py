@@ -98,13 +98,10 @@ class Promotions:
     def reference(self, track: str, champion: str) -> tuple[dict[str, Any] | None, bool]:
         """The reference compute that was recorded with the latest promotion to `champion`, else with the track's
         latest; and whether it is the champion's own. None where nothing was recorded."""
-        row = self._file.row(
-            "SELECT to_fp, json_extract(effect, '$.reference') AS mark FROM promotions WHERE track = ? "
-            "AND json_extract(effect, '$.reference') IS NOT NULL ORDER BY to_fp = ? DESC, seq DESC LIMIT 1",
-            track,
-            champion,
-        )
-        return (json.loads(row["mark"]), row["to_fp"] == champion) if row is not None else (None, False)
+        sql = "SELECT json_extract(effect, '$.reference') AS mark FROM promotions WHERE mark IS NOT NULL AND track = ?"
+        own = self._file.row(f"{sql} AND to_fp = ? ORDER BY seq DESC LIMIT 1", track, champion)
+        row = own or self._file.row(f"{sql} ORDER BY seq DESC LIMIT 1", track)
+        return (json.loads(row["mark"]), row is own) if row is not None else (None, False)
 
     def all(self) -> list[dict[str, Any]]:
         """Every entry of every track, oldest first."""
