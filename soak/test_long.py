@@ -1,4 +1,5 @@
-"""Ten thousand runs in one campaign: memory, descriptors, processes and the time of a decision stay flat."""
+"""Ten thousand runs in one campaign: memory, descriptors, processes and the time of a decision stay flat, and weights
+of the baseline's size take no more of the disk than the rule says."""
 
 from __future__ import annotations
 
@@ -11,8 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from foundry.core import places
+from foundry.runs import weights
 from foundry.runs.linux import children, resident_bytes
 from soak.lab import make_home, run_fake
+from soak.trainer import WEIGHTS_BYTES
 
 RUNS = int(os.environ.get("SOAK_RUNS", "10000"))
 MOST_BYTES_A_RUN = 1024
@@ -63,7 +67,8 @@ def in_a_process_of_its_own(runs: int, hoard: int) -> dict[str, Any]:
         try:
             watch = Watch(hoard)
             run_fake(runs, told=watch)
-            out.write_text(json.dumps(watch.report()))
+            kept = [place.parent.name for place in places.runs().glob("*/checkpoint")]
+            out.write_text(json.dumps({**watch.report(), "weights_bytes": sum(map(weights.size_bytes, kept))}))
         finally:
             os._exit(0)
     os.waitpid(pid, 0)
@@ -84,6 +89,7 @@ def test_a_long_campaign_stays_flat(place: None) -> None:
     assert report["runs"] >= RUNS * 0.95
     assert report["bytes_a_run"] < MOST_BYTES_A_RUN
     assert report["descriptors_grown"] <= 1 and report["processes_grown"] <= 0
+    assert report["weights_bytes"] <= weights.MOST_BYTES + weights.CHAMPIONS * WEIGHTS_BYTES
     assert report["decision_ms_second_half"] < 2 * report["decision_ms_first_half"]
 
 

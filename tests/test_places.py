@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import pwd
 from pathlib import Path
 
 import pytest
@@ -66,11 +64,18 @@ pwd.getpwuid = unknown
 """
 
 
-def test_a_user_whom_the_machine_doesnt_know_trains_where_the_cache_is_named(home: Path, cache: Path) -> None:
+def test_a_user_whom_the_machine_doesnt_know_trains_where_the_cache_is_named(
+    home: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (home / "nobody").mkdir()
-    (home / "nobody" / "sitecustomize.py").write_text(NOBODY)  # read by every process below
-    environment = {key: value for key, value in os.environ.items() if key not in ("HOME", "XDG_CACHE_HOME", "USER")}
-    environment["PYTHONPATH"] = str(home / "nobody")
-    command = [sys.executable, "-m", "foundry", "train", "experiments/baseline.yaml", "--device", "cpu"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    (home / "nobody" / "sitecustomize.py").write_text(NOBODY)  # read by every process that this one starts
+    monkeypatch.setattr(pwd, "getpwuid", pwd.getpwuid)  # so that it is put back
+    exec(NOBODY)
+    for variable in ("HOME", "XDG_CACHE_HOME", "USER", "LOGNAME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(home / "nobody"))
+    with pytest.raises(RuntimeError, match="home"):
+        Path.home()
+    assert cli.main(["train", "experiments/baseline.yaml", "--device", "cpu", "--judged-bytes", "2048"]) == 0, (
+        capsys.readouterr().err
+    )

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from runs_harness import drain, endings, wait_for
@@ -14,6 +15,7 @@ from runs_harness import drain, endings, wait_for
 from foundry.core import attended
 from foundry.core.attended import Attended, readable
 from foundry.runs import pool as pools
+from foundry.runs.inner import Inner
 from foundry.runs.pool import Pool, Task
 
 MakeTask = Callable[..., Task]
@@ -59,6 +61,24 @@ def test_a_wait_of_which_an_hour_was_slept_through_isnt_over(clock: Clock, monke
     monkeypatch.setattr(attended, "select", type("", (), {"select": staticmethod(select)}))
     assert readable(0, 4.0) is False
     assert len(asked) == 5 and sum(asked[1:]) == 3.0, "one second of the hour, then the other three, then a last look"
+
+
+def test_a_sandbox_is_heard_out_for_its_seconds_and_not_for_those_slept_through(clock: Clock) -> None:
+    heard: list[float] = []
+
+    class Mute:
+        open = True
+
+        def hear(self, seconds: float) -> None:
+            clock.at += seconds if heard else 3600.0
+            heard.append(seconds)
+
+        def end(self) -> None:
+            self.open = False
+
+    mute: Any = Mute()
+    assert Inner.hear_out(mute, 4.0) and not mute.open
+    assert len(heard) == 4, "the hour is a second"
 
 
 @pytest.fixture

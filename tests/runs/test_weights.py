@@ -16,8 +16,11 @@ from foundry.runs import queries, weights
 from foundry.runs.ledger import Ledger
 from foundry.runs.owner import Owner
 from foundry.runs.weights import FEWEST_RUNS, MOST_BYTES, MOST_RUNS, Hold, superfluous, weights_folder
+from foundry.search.lab import Settings
 from foundry.search.sampling import sample
 from foundry.search.training import train
+from soak.lab import FakeLab, make_home
+from soak.trainer import WEIGHTS_BYTES
 from tests.home import small_lab, write_tiny
 
 BASELINE = Path("experiments/baseline.yaml")
@@ -58,6 +61,21 @@ def test_weights_in_use_wait_for_another_time(home: Path, monkeypatch: pytest.Mo
         assert weights.tidy(lab.ledger) == [run] and not weights_folder(run).exists()
         assert queries.weights() == {"runs": 0, "bytes": 0}
         assert lab.gather([(arm, 1)], "certification")[0].ok, "they are made again where they are needed"
+
+
+@pytest.mark.parametrize(("ruled", "left"), [(True, 3), (False, 8)])
+def test_the_rule_is_kept_as_runs_end(
+    home: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, ruled: bool, left: int
+) -> None:
+    make_home(home, cache)
+    monkeypatch.setattr(weights, "FEWEST_RUNS", 1)
+    monkeypatch.setattr(weights, "MOST_BYTES", 3 * WEIGHTS_BYTES + 3000)
+    if not ruled:
+        monkeypatch.setattr(weights, "tidy", lambda ledger: [])
+    with FakeLab(Settings(jobs=2, device="cpu", judged_bytes=2048)) as lab:
+        arm = lab.arm_of(Recipe.load(BASELINE))
+        assert all(result.ok for result in lab.gather([(arm, seed) for seed in range(8)]))
+    assert len(list(home.glob("runs/*/checkpoint"))) == queries.weights()["runs"] == left
 
 
 def test_every_message_about_weights_that_are_gone_names_the_command_that_makes_the_same_again(home: Path) -> None:

@@ -12,7 +12,6 @@ import contextlib
 import importlib
 import json
 import os
-import select
 import signal
 import struct
 import subprocess
@@ -21,6 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from foundry.core.attended import Attended, readable
 from foundry.judge.channel import Channel
 from foundry.judge.contestant import Job, serve
 from foundry.judge.sandbox import contestant_policy, wrap
@@ -66,12 +66,13 @@ class _Forked:
             self._code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
 
     def exit_code(self, seconds: float) -> int | None:
-        deadline = time.monotonic() + seconds
+        clock = Attended()
+        deadline = clock.now() + seconds
         while self._code is None:
             pid, status = os.waitpid(self._pid, os.WNOHANG)
             if pid:
                 self._code = os.waitstatus_to_exitcode(status)
-            elif time.monotonic() > deadline:
+            elif clock.now() > deadline:
                 return None
             else:
                 time.sleep(0.005)
@@ -103,9 +104,10 @@ class _Nest:
             os.close(self._reports)
 
     def exit_code(self, number: int, seconds: float) -> int | None:
-        deadline = time.monotonic() + seconds
+        clock = Attended()
+        deadline = clock.now() + seconds
         while number not in self._codes and self._process.returncode is None:
-            if not select.select([self._reports], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            if not readable(self._reports, max(0.0, deadline - clock.now())):
                 return None
             report = os.read(self._reports, _REPORT.size)
             if len(report) < _REPORT.size:

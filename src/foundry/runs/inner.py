@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any, final
 
+from foundry.core.attended import LOOK_SECONDS, Attended
 from foundry.core.errors import LOST, REASONS, Killed, RunFailure
 from foundry.judge.sandbox import passed_on
 from foundry.runs.inside import Order, policy_for, start
@@ -70,6 +71,18 @@ class Inner:
                 self.last = self.last or message
             else:
                 self.messages.append(message)
+
+    def hear_out(self, seconds: float) -> bool:
+        """Hear all that it says, for so many attended seconds at most, then end it; whether it was cut short."""
+        clock = Attended()
+        deadline = clock.now() + seconds
+        try:
+            while self.open and clock.now() < deadline:
+                self.hear(LOOK_SECONDS)
+        finally:
+            cut_short = self.open
+            self.end()
+        return cut_short
 
     def ask_to_stop(self) -> None:
         """By a signal to the process itself: what bubblewrap puts around it passes none on."""

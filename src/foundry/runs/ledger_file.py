@@ -203,7 +203,7 @@ def _refuse_to_forget(path: Path) -> None:
     """Raises WorkError where there was a ledger, which is missing or empty now."""
     folders = sum(1 for _ in path.parent.glob("*/recipe.yaml"))
     if folders or path.with_name(MARKER).exists():
-        message = f"gone or empty, beside {folders} run folders: with it went every score, champion and error budget spent"
+        message = f"gone or empty, beside {folders} folders of runs: with it went every score, champion and error budget spent"
         hint = f"put it back from a copy; or move {path.parent} away to start anew with nothing"
         raise WorkError("ledger.missing", str(path), message, hint=hint)
 

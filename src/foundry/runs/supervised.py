@@ -61,14 +61,7 @@ def measure(payload: dict[str, Any], line: Line) -> dict[str, Any]:
             printed=Path(os.devnull),
         )
         seconds = min(MEASURE_SECONDS, payload["seconds"])
-        deadline = time.monotonic() + seconds
-        try:
-            while inner.open and time.monotonic() < deadline:
-                inner.hear(LOOK_SECONDS)
-        finally:
-            timed_out = inner.open
-            inner.end()
-        if timed_out:
+        if inner.hear_out(seconds):
             raise RunFailure("timeout", f"one forward pass of one row took over {seconds:g} s")
         found = inner.result()
         counts = {key: found.get(key) for key in ("flops_per_token", "parameters")}

@@ -160,13 +160,7 @@ def _inside(place: Place, folder: Path, printed: Path, tier: str) -> tuple[list[
     inner = Inner(
         "foundry.search.check_inside:main", payload, folder, place.workspace, tier, MEMORY_BYTES, printed=printed
     )
-    deadline = time.monotonic() + SECONDS
-    try:
-        while inner.open and time.monotonic() < deadline:
-            inner.hear(0.5)
-    finally:
-        timed_out = inner.open
-        inner.end()
+    timed_out = inner.hear_out(SECONDS)
     tried = [m["tell"]["clause"] for m in inner.messages if isinstance(m.get("tell"), dict) and "clause" in m["tell"]]
     clause = printable(str(tried[-1])) if tried else "imports"
     try:

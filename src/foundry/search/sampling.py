@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from foundry.data.tokenizer import Tokenizer
 from foundry.runs import queries
 from foundry.runs.ledger import Ledger
 from foundry.runs.sources import lay_out
-from foundry.runs.weights import Hold, make_again, tokenizer_file, weights_folder
+from foundry.runs.weights import Hold, are_whole, make_again, tokenizer_file, weights_folder
 
 SECONDS = 600.0
 """Longest that workspace code may take to write a text."""
@@ -29,9 +28,9 @@ def sample(run: str, prompt: str, tokens: int, temperature: float, top_k: int, s
     code that fails."""
     row = queries.run(run)
     weights = weights_folder(row["run"])
-    if not weights.is_dir():
+    if not are_whole(row["run"]):
         hint = make_again(row["run"])
-        raise WorkError("sample.no_weights", str(weights.parent), "this run has no weights", hint=hint)
+        raise WorkError("sample.no_weights", str(weights.parent), "this run's weights are gone or torn", hint=hint)
     recipe = queries.show(row["recipe"])
     tokenizer = _tokenizer(row, recipe["content"])
     asked = {
@@ -102,12 +101,7 @@ def _in_sandbox(asked: dict[str, Any], recipe: str) -> dict[str, Any]:
         asked = {**asked, "checkpoint": str(folder / "weights")}
         target, printed = f"{__name__}:continued", folder / "printed.txt"
         inner = Inner(target, asked, folder, workspace, tier_for(asked_tier()), MEMORY_BYTES, printed=printed)
-        deadline = time.monotonic() + SECONDS
-        try:
-            while inner.open and time.monotonic() < deadline:
-                inner.hear(0.5)
-        finally:
-            inner.end()
+        inner.hear_out(SECONDS)
         try:
             return inner.result()
         except RunFailure as failure:

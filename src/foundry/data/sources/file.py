@@ -61,8 +61,9 @@ class Files(Source):
         """The files, sorted; in a folder, what is hidden or in another format is passed over."""
         try:
             root = Path(self.path).expanduser()
-        except RuntimeError as error:
-            raise RequestError("data.no_home", "data.source", f"{self.path}: {error}") from None
+        except RuntimeError:
+            message = f"nobody knows what home is in {self.path}"
+            raise RequestError("data.no_home", "data.source", message, hint="write the path in full") from None
         if root.is_file():
             if not _format(root):
                 raise _unknown_format(root)
