@@ -63,7 +63,7 @@ def size_bytes(run: str) -> int:
 
 def make_again(run: str) -> str:
     """The command that does."""
-    return f"foundry train {run[:12]} --weights makes them again, bit by bit"
+    return f"foundry train {run[:12]} --weights makes its weights again, bit by bit"
 
 
 class Hold:
