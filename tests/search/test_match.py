@@ -16,12 +16,17 @@ from foundry.recipe import Recipe
 from foundry.runs import queries
 from foundry.runs.task import Ended, Event, Progress, Task
 from foundry.search import calibrate
+from foundry.search.campaign import real_court
+from foundry.search.campaign.policy import Limits
+from foundry.search.campaign.run import CampaignPlan, campaign
 from foundry.search.compare import compare
 from foundry.search.lab import Lab
 from foundry.search.match import Arm, carrying, caveat
-from foundry.search.promote import promote, revert, settle, track_of
+from foundry.search.promote import crown, promote, revert, settle, track_of
 from foundry.search.sweep import SweepPlan, sweep
 from foundry.search.trial import Rules
+from soak.endless import POLICY, InstantLab
+from soak.trainer import noise
 from tests.home import small_lab, write_tiny
 
 BASELINE = Path("experiments/baseline.yaml")
@@ -208,6 +213,46 @@ MOVES = ("lr:2e-3", "set:model.layers=2", "batch_size:3", "activation:swiglu", "
     "attention:gqa_1kv", "set:model.width=24", "batch_size:4", "set:model.layers=1", "norm:rmsnorm", "batch_size:7",
     "activation:relu2", "set:model.context=16", "set:model.width=16", "batch_size:6", "set:model.layers=3",
     "batch_size:5")  # fmt: skip
+
+
+def of_layers(spec: Any, split: str) -> float:
+    return 3.0 - 0.5 * spec.recipe.model.layers + 0.01 * noise(spec.seed, split, spec.recipe.fingerprint)
+
+
+class Killed(BaseException):
+    """As a kill, in this process."""
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_a_campaign_promotes_in_matched_seconds_carries_the_budget_that_it_was_judged_with(
+    home: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    monkeypatch.setattr(calibrate, "_block", lambda lab, pool, arm: arm.flops_per_token * arm.recipe.step_tokens * 1e-9)
+    write_tiny(BASELINE, budget__tokens=64 * 60)
+    plan, kinds = CampaignPlan(Limits(runs=90), "outside", match="seconds", policy=POLICY), list[str]()
+
+    def crowned_and_killed(*asked: Any) -> None:
+        crown(*asked)
+        raise Killed
+
+    def run() -> dict[str, Any]:
+        with InstantLab(score=of_layers) as lab:
+            return campaign(lab, BASELINE, plan, lambda *pair: None, lambda event, state: kinds.append(event["kind"]))
+
+    with InstantLab() as lab:
+        first = lab.arm_of(Recipe.load(BASELINE))
+        lab.ledger.proposals.add("set:model.layers=2", "", "somebody")
+    if killed:
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(real_court, "crown", crowned_and_killed)
+            run()
+    document = run()
+    with InstantLab() as lab:
+        standing = lab.arm_of(Recipe.load(BASELINE))
+    assert len(document["promotions"]) == 1
+    assert standing.recipe.model.layers == 2 and document["champion"] == standing.recipe.fingerprint
+    assert abs(standing.flops - first.flops) <= standing.flops_per_token * standing.recipe.step_tokens / 2
+    assert "rebased" not in kinds and kinds.count("certified") == 1
 
 
 @pytest.mark.parametrize("match", [None, "flops", "tokens", "seconds"])

@@ -156,6 +156,7 @@ class Campaign:
                 "flops": ruling.flops,
                 "verdict": ruling.id,
                 "promotion": ruling.promotion,
+                "crowned": ruling.crowned,
                 "carry": [{"word": word, "by": "bundle", "why": "half of a bundle that failed"} for word in halves],
             }
         )

@@ -74,6 +74,9 @@ class Ruling:
     """Of the verdict, where it is kept."""
     promotion: str = ""
     """Of the promotion that followed, where it is kept."""
+    crowned: Point = ""
+    """The champion that came of it, where that isn't the candidate as it was asked about: it carries the budget that it
+    was judged with."""
 
     @property
     def better(self) -> bool:

@@ -13,7 +13,7 @@ from foundry.core.errors import FoundryError
 from foundry.mutate import words_of
 from foundry.search.campaign.field import FULL, Court, Field, Point, Wanted
 from foundry.search.campaign.policy import Policy
-from foundry.search.campaign.state import Event, State
+from foundry.search.campaign.state import Event, State, crowned
 from foundry.search.strategies import Trial
 
 
@@ -21,7 +21,7 @@ def pruning(field: Field, court: Court, state: State, policy: Policy) -> Event:
     """The event `pruned`, for the bundle that was promoted last."""
     bundle = state.prunable
     assert bundle is not None
-    without = _without(field, bundle) if state.champion == bundle["point"] else []
+    without = _without(field, bundle) if state.champion == crowned(bundle) else []
     seeds = list(range(state.next_seed, state.next_seed + policy.fresh_seeds)) if without else []
     points = [state.champion, *(point for _, point in without)]
     outcomes = iter(field.gather([Wanted(point, seed) for seed in seeds for point in points]))
@@ -41,7 +41,13 @@ def pruning(field: Field, court: Court, state: State, policy: Policy) -> Event:
         name = f"without {best['word']}"
         ruling = court.certify(state.champion, best["point"], name, noise, event["margin"])
         runs, flops = runs + ruling.runs, flops + ruling.flops
-        event |= {"point": best["point"], "removed": best["word"], "word": ruling.word, "better": ruling.better}
+        event |= {
+            "point": best["point"],
+            "crowned": ruling.crowned,
+            "removed": best["word"],
+            "word": ruling.word,
+            "better": ruling.better,
+        }
         event |= {"effect": ruling.effect_bpb, "n": ruling.n, "verdict": ruling.id, "promotion": ruling.promotion}
     return {**event, "runs": runs, "flops": flops}
 
@@ -64,6 +70,6 @@ def _without(field: Field, bundle: Event) -> list[tuple[str, Point]]:
                 point = field.apply(point, other) if i != left_out else point
         except FoundryError:
             continue  # another part stands on this one
-        if point not in (bundle["champion"], bundle["point"], *(other for _, other in found)):
+        if point not in (bundle["champion"], crowned(bundle), *(other for _, other in found)):
             found.append((word, point))
     return found

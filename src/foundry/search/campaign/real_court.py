@@ -15,7 +15,7 @@ from foundry.search.budget import BudgetRules
 from foundry.search.campaign.field import Point, Ruling, ruling
 from foundry.search.campaign.real import LabField
 from foundry.search.certify import Seen
-from foundry.search.match import choose
+from foundry.search.match import carrying, choose
 from foundry.search.promote import crown
 from foundry.search.trial import Question, ask
 
@@ -38,7 +38,7 @@ class LedgerCourt:
         noise: Sequence[Sequence[float]],
         margin_bpb: float = 0.0,
     ) -> Ruling:
-        lab, arms = self.field.lab, (self.field.arm(champion), self.field.arm(candidate))
+        lab, arms = self.field.lab, (self.field.arm(champion), carrying(self.field.arm(candidate)))
         claim = f" as not worse by {margin_bpb:.2g} bits per byte" if margin_bpb else ""
         lab.say(f"certifying {name} on fresh seeds{claim}")
         verdict = ask(
@@ -58,5 +58,5 @@ class LedgerCourt:
         if ruled.better:
             promotion, _ = crown(lab, self.path, arms, verdict)
             self.field.crown(arms[1].recipe)
-            return replace(ruled, promotion=promotion)
+            return replace(ruled, promotion=promotion, crowned=arms[1].recipe.fingerprint)
         return ruled

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from foundry.core.errors import WorkError
+from foundry.core.errors import FoundryError, WorkError
 from foundry.core.fingerprint import fingerprint
 from foundry.judge.code import judging_code
 from foundry.recipe import Recipe
@@ -26,6 +26,7 @@ from foundry.search.campaign.report import document
 from foundry.search.campaign.state import Event, State
 from foundry.search.certify import Seen
 from foundry.search.lab import Lab
+from foundry.search.match import carrying
 from foundry.search.promote import STALE, settle, track_of
 from foundry.search.trial import check_gain
 from foundry.train.code import training_code
@@ -135,11 +136,20 @@ def _agree(standing: Recipe, field: LabField, loop: Campaign) -> None:
     """Go on from the champion that stands in the file. The court may have put it there, and not said so yet: then it is
     asked again, which gives the verdict that it gave."""
     state = loop.state
-    if state.in_court and standing.fingerprint == state.frontier:
-        field.crown(field.recipe(state.champion))
-    elif state.champion not in ("", standing.fingerprint):
+    if state.in_court and standing.fingerprint != state.champion and _is_crowned(standing, field, state):
+        return
+    if state.champion not in ("", standing.fingerprint):
         field.crown(standing)
         loop.rebase(standing.fingerprint)
+
+
+def _is_crowned(standing: Recipe, field: LabField, state: State) -> bool:
+    """Whether that is the frontier as the court had it; what is measured is against the champion before it again."""
+    try:
+        field.crown(field.recipe(state.champion))
+        return carrying(field.arm(state.frontier)).recipe.fingerprint == standing.fingerprint
+    except FoundryError:  # its code is another by now
+        return False
 
 
 class _Told:

@@ -164,7 +164,9 @@ class State:
             self.promotions += 1
             self.prunable = event
             self.ruled = set()
-            self.champion, self.moves, self.idle = self.frontier, [], 0
+            self.champion, self.moves, self.idle = crowned(event), [], 0
+            if self.champion != self.frontier:
+                self._move(self.champion)
         else:
             self.ruled.add(event["point"])
             self._rebase(self.champion)
@@ -176,7 +178,7 @@ class State:
         if event["better"]:
             self.promotions += 1
             self.ruled = set()
-            self._rebase(event["point"])
+            self._rebase(crowned(event))
 
     def _rebase(self, champion: Point) -> None:
         """Everything is measured against `champion` from now on; what was accepted beyond it is given up."""
@@ -188,6 +190,11 @@ class State:
     def _move(self, frontier: Point) -> None:
         self.frontier, self.on_frontier, self.idle = frontier, 0, 0
         self.paid_base = set()
+
+
+def crowned(event: Event) -> Point:
+    """The champion that came of a promotion."""
+    return event.get("crowned") or event["point"]
 
 
 def folded(events: Iterable[Event]) -> State:
