@@ -15,7 +15,7 @@ import soak.lab
 from foundry.core.errors import KILLED, LOST, BrokenCode, WorkError
 from foundry.data.prepare import prepare, restored
 from foundry.recipe import Recipe
-from foundry.runs import costs, engine, ledger_runs
+from foundry.runs import costs, engine, ledger_runs, pool
 from foundry.runs.measuring import measure
 from foundry.runs.result import Limits, RunResult, check_scored
 from foundry.runs.task import Ended
@@ -68,6 +68,16 @@ def test_a_run_that_the_machine_lost_once_is_run_again_by_itself(here: Path, mon
     workers(monkeypatch, train="lose_a_file_once")
     with lab() as bench:
         assert ask(bench)[0].ok and row(bench)["attempts"] == 1
+
+
+def test_a_run_that_the_kernel_kills_for_memory_whenever_it_runs_is_out_of_memory_and_ends_no_campaign(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = itertools.count()
+    monkeypatch.setattr(pool, "kills_for_memory", lambda: next(counted))
+    workers(monkeypatch, train="kill_itself")
+    with lab() as bench:
+        assert ask(bench)[0].reason == "oom" and row(bench)["limits"] is not None
 
 
 def test_a_crash_of_the_runs_own_is_booked_at_once(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,6 +44,15 @@ def data_bytes() -> int:
     return _statm(os.getpid(), 5)
 
 
+def kills_for_memory() -> int:
+    """How many processes the kernel has killed for want of memory since it started; 0 where it doesn't say."""
+    try:
+        counts = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
+    except (OSError, ValueError):
+        return 0
+    return int(counts.get("oom_kill", 0))
+
+
 def _statm(pid: int, field: int) -> int:
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[field]) * _PAGE_BYTES

@@ -25,7 +25,7 @@ from typing import Any, Self, final
 
 from foundry.core.attended import LOOK_SECONDS, Attended
 from foundry.core.errors import KILLED, LOST, REASONS, RequestError, WorkError
-from foundry.runs.linux import resident_bytes
+from foundry.runs.linux import kills_for_memory, resident_bytes
 from foundry.runs.nursery import Nursery
 from foundry.runs.task import Ended, Event, NotPreloaded, Progress, Started, Task
 from foundry.runs.wire import MAX_PACKET_BYTES, Wire
@@ -45,6 +45,8 @@ class _Running:
     wire: Wire
     log_start: int
     asked: float
+    kills_before: int
+    """Those that the kernel had done for want of memory."""
     forked: float = math.inf
     pid: int = 0
     pidfd: int = -1
@@ -172,7 +174,7 @@ class Pool:
             log_start = _prepared_log(task)
             ours, theirs = socket.socketpair()
             self._serial += 1
-            self._running[self._serial] = _Running(task, Wire(ours), log_start, self._clock.now())
+            self._running[self._serial] = _Running(task, Wire(ours), log_start, self._clock.now(), kills_for_memory())
             with theirs:
                 self._nursery.ask(self._serial, task, theirs)
 
@@ -306,6 +308,8 @@ def _verdict(running: _Running, exit_code: int | None, error: str) -> tuple[dict
         return None, *running.why
     if exit_code is None:
         return None, LOST, error
+    if exit_code == -signal.SIGKILL and kills_for_memory() > running.kills_before:
+        return None, KILLED, "killed by the kernel, which was short of memory"
     if exit_code == -signal.SIGKILL:
         return None, LOST, "killed from outside"
     if exit_code == -signal.SIGBUS:
