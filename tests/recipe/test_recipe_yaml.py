@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -159,12 +160,14 @@ def test_a_value_is_one_value(text: str) -> None:
 def test_a_file_that_cant_be_read_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
     (tmp_path / "baseline.yaml").write_text("a: 1")
     (tmp_path / "latin.yaml").write_bytes(b"a: \xe9")
+    os.mkfifo(tmp_path / "pipe")
     (tmp_path / "huge.yaml").write_text("#" * 300_000)
     for name, message in {
         "baselin.yaml": "did you mean 'baseline.yaml'",
         "latin.yaml": "not UTF-8 at byte 3",
         "huge.yaml": "at most",
-        ".": "no such file",
+        ".": "a folder, where a file is needed; .* has baseline.yaml, huge.yaml, latin.yaml",
+        "pipe": "no ordinary file",
         "a\0b": "no such file",
     }.items():
         with pytest.raises(RequestError, match=message):

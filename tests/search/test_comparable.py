@@ -13,6 +13,7 @@ from foundry.core.errors import RequestError
 from foundry.interface.cli import main
 from foundry.recipe import Recipe
 from foundry.runs import queries
+from foundry.search import trial
 from foundry.search.campaign.policy import Limits
 from foundry.search.campaign.real import LabField
 from foundry.search.campaign.run import CampaignPlan, campaign
@@ -128,6 +129,21 @@ def test_a_comparison_says_that_it_is_uncorrected_and_how_often_its_pair_was_ask
         assert again["asked"] == 3, "a stored verdict is no new question"
     report.comparison(again)
     assert "Not corrected for how often it is asked; of this pair 3 times so far." in capsys.readouterr().out
+
+
+def test_of_the_reports_the_newest_stay_and_asking_again_writes_an_old_one_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "MOST_REPORTS", 2)
+    other = write_tiny(Path("experiments/other.yaml"), train__optimizer__lr=2e-3)
+    alphas = (0.3, 0.35, 0.4, 0.3)
+    with InstantLab(score=lambda spec, split: 2.0) as lab:
+        rules = [Rules(alpha, 3) for alpha in alphas]
+        documents = [compare(lab, BASELINE, other, each, None, None, (), False, ignore) for each in rules]
+    assert documents[3]["id"] == documents[0]["id"]
+    kept = {path.name for path in Path("runs/reports").iterdir()}
+    assert kept == {Path(document["report"]).name for document in documents[2:]}
+    assert json.loads(Path(documents[0]["report"]).read_text())["id"] == documents[0]["id"]
 
 
 def test_arms_of_one_name_are_told_apart_by_file(easier: str) -> None:

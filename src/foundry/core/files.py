@@ -36,6 +36,13 @@ def replace_if(path: Path, expected: bytes | str, content: bytes | str) -> bool:
     return True
 
 
+def why_no_file(path: Path) -> str:
+    """What stands in a file's place at `path`."""
+    if path.is_dir():
+        return "a folder, where a file is needed" + (" (so is an empty name)" if path == Path() else "")
+    return "no ordinary file" if path.exists() else "no such file"
+
+
 @contextlib.contextmanager
 def _staged(path: Path, content: bytes | str) -> Iterator[Path]:
     """A file beside `path` with its permissions and the new content, on the disk already; gone if it isn't used."""

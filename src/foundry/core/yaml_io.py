@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from foundry.core.errors import RequestError, nearest
-from foundry.core.files import write_atomic
+from foundry.core.files import why_no_file, write_atomic
 from foundry.core.fingerprint import fingerprint
 from foundry.core.yaml_tree import MAX_BYTES, Node, read
 
@@ -24,7 +24,7 @@ def read_text(path: Path) -> str:
     """The file's text. Raises RequestError when it is missing, not a file, too large or not UTF-8."""
     try:
         if not path.is_file():
-            raise RequestError("yaml.no_file", str(path), "no such file", hint=_neighbours(path))
+            raise RequestError("yaml.no_file", str(path), why_no_file(path), hint=_neighbours(path))
         if path.stat().st_size > MAX_BYTES:
             raise RequestError("yaml.too_large", str(path), f"{path.stat().st_size} bytes; at most {MAX_BYTES}")
         return path.read_bytes().decode()  # line ends as they are: what is written back keeps them
@@ -155,7 +155,7 @@ def _escaped(character: str) -> str:
 
 
 def _neighbours(path: Path) -> str:
-    folder = path.parent if path.parent.is_dir() else Path(".")
+    folder = next(each for each in (path, path.parent, Path()) if each.is_dir())
     names = sorted(p.name for p in folder.glob("*.yaml"))
     return nearest(path.name, names) or (
         f"{folder} has {', '.join(names[:8])}" if names else f"{folder} has no recipes"

@@ -153,7 +153,7 @@ def _spelled_out(value: Any, beside: Any) -> Any:
 
 def _content(file: LedgerFile | None, name: str) -> dict[str, Any]:
     """A recipe as plain data; a run's has its seed, budget and data beside it."""
-    if name.endswith((".yaml", ".yml")) or Path(name).is_file():
+    if name.endswith((".yaml", ".yml")) or Path(name).is_file() or not name.isalnum():
         from foundry.core import yaml_io  # only a file needs the parser
 
         return yaml_io.load(Path(name))

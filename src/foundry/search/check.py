@@ -20,6 +20,7 @@ import torch
 
 from foundry.core import code
 from foundry.core.errors import FoundryError, RequestError, RunFailure
+from foundry.core.files import why_no_file
 from foundry.core.slot import Slot
 from foundry.core.slots import SLOTS
 from foundry.judge.contestant import Job
@@ -67,7 +68,7 @@ def locate(file: Path) -> Place:
     """The place of a file, by its path alone. Raises RequestError for one that is in no slot."""
     file = file.absolute()
     if not file.is_file():
-        raise RequestError("check.no_file", str(file), "no such file")
+        raise RequestError("check.no_file", str(file), why_no_file(file))
     for slot in SLOTS:
         folder = Path(slot.relative)
         if file.suffix == ".py" and file.parent.parts[-len(folder.parts) :] == folder.parts:

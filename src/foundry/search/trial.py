@@ -7,8 +7,10 @@ goes on under its recorded plan, and so with the same seeds. May not: promote.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from foundry.core import places
@@ -29,6 +31,8 @@ from foundry.search.lab import Lab
 from foundry.search.match import Arm, caveat, used
 from foundry.train.code import training_code
 
+MOST_REPORTS = 1000
+"""Files in runs/reports, 7 to 30 KB each."""
 REMEASURED_PAIRS = 8
 """Fresh pairs that a promotion's effect is quoted from, and that its tail guard looks at; docs/verdicts.md has why."""
 
@@ -100,7 +104,7 @@ def ask(lab: Lab, question: Question, again: bool, seen: Seen) -> dict[str, Any]
         document = _document(lab, question, identity, plan, _answer(lab, question, plan, seen))
         fingerprints = (question.baseline.recipe.fingerprint, question.candidate.recipe.fingerprint)
         record.record(key, attempt, question.kind, *fingerprints, document)
-        write_document(places.runs() / "reports" / f"{question.kind}-{identity[:12]}.json", document)
+    _keep_report(document)
     test = lab.ledger.budget.find(identity)
     if test is not None and test.state == "open":
         lab.ledger.budget.close_test(test.id, "passed" if document["verdict"] == "better" else "failed", identity)
@@ -177,8 +181,24 @@ def _document(lab: Lab, question: Question, identity: str, plan: dict[str, Any],
         "seeds": plan["seeds"][: max(found.n, 1)],
         "remeasured_seeds": plan["remeasure"],
         "budget": plan["budget"],
-        "report": str(places.runs() / "reports" / f"{question.kind}-{identity[:12]}.json"),
+        "report": str(_report(question.kind, identity)),
     }
+
+
+def _report(kind: str, identity: str) -> Path:
+    return places.runs() / "reports" / f"{kind}-{identity[:12]}.json"
+
+
+def _keep_report(document: dict[str, Any]) -> None:
+    """A verdict's document as a file. The newest stay; the ledger has all, and asking again writes one again."""
+    path = _report(document["kind"], document["id"])
+    if path.exists():
+        return
+    write_document(path, document)
+    with os.scandir(path.parent) as entries:
+        written = sorted((entry.stat().st_mtime_ns, entry.path) for entry in entries)
+    for _, old in written[:-MOST_REPORTS]:
+        Path(old).unlink(missing_ok=True)
 
 
 def _run_seconds(arm: Arm, found: verdict.Arm) -> float | None:
