@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from foundry.core import code
+from foundry.runs import nursery
 from tests.home import write_tiny
+from tests.warm import Mother
 
 
 @pytest.fixture(scope="session")
@@ -15,12 +18,20 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.fixture(scope="session")
+def mother() -> Iterator[Mother]:
+    mother = Mother()
+    yield mother
+    mother.close()
+
+
 @pytest.fixture
-def home(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, cache: Path, mother: Mother, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory with `experiments/baseline.yaml`."""
     for name in ("FOUNDRY_RUNS", "FOUNDRY_EXPERIMENTS", "FOUNDRY_WORKSPACE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("FOUNDRY_CACHE", str(cache))
+    monkeypatch.setattr(nursery, "subprocess", mother.subprocess())
     monkeypatch.chdir(tmp_path)
     write_tiny(tmp_path / "experiments" / "baseline.yaml")
     return tmp_path

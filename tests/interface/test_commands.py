@@ -1,12 +1,16 @@
-"""The command line as a user or an agent meets it: each test runs the real program."""
+"""The command line as a user or an agent meets it."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +39,16 @@ def run(*arguments: str, timeout: float = 240) -> tuple[int, str, str]:
 
 
 def foundry(*arguments: str) -> tuple[int, str, str]:
-    return run("-m", "foundry", *arguments)
+    """The program in this process, which has torch already."""
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        code = main(arguments)
+    assert "Traceback" not in err.getvalue(), err.getvalue()
+    return code, out.getvalue(), err.getvalue()
 
 
-def document(*arguments: str, code: int = 0) -> Any:
+def document(*arguments: str, code: int = 0, program: Callable[..., tuple[int, str, str]] = foundry) -> Any:
     """The one JSON document on stdout."""
-    got, out, err = foundry(*arguments, "--json")
+    got, out, err = program(*arguments, "--json")
     assert got == code, err
     return json.loads(out)
 
@@ -101,10 +109,13 @@ def test_json_has_the_promised_keys_and_the_ledger_answers_about_them(home: Path
 def test_a_folder_for_recipes_holds_the_baseline_too(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "experiments").rename(home / "mine")
     monkeypatch.setenv("FOUNDRY_EXPERIMENTS", "mine")
-    written = document("mutate", "norm", "rmsnorm")
+    program = partial(run, "-m", "foundry")  # the folder is read at the start
+    written = document("mutate", "norm", "rmsnorm", program=program)
     assert (written["baseline"], written["file"]) == ("mine/baseline.yaml", "mine/norm_rmsnorm.yaml")
-    assert document("sweep", "norm:rmsnorm", "--seeds", "1", *SMALL)["candidates"]
-    assert document("lineage")[0]["track"] == "mine/baseline.yaml" and not (home / "experiments").exists()
+    assert document("sweep", "norm:rmsnorm", "--seeds", "1", *SMALL, program=program)["candidates"]
+    assert (
+        document("lineage", program=program)[0]["track"] == "mine/baseline.yaml" and not (home / "experiments").exists()
+    )
 
 
 def test_after_prepare_the_commands_it_prints_train_on_the_text(home: Path) -> None:

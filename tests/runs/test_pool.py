@@ -13,7 +13,7 @@ from runs_harness import drain, endings, gone
 from foundry.core.errors import RequestError, WorkError
 from foundry.runs.pool import Pool, Progress, Started, Task
 from foundry.runs.task import NotPreloaded
-from foundry.runs.zygote import _expand
+from foundry.runs.zygote import expand
 
 MakeTask = Callable[..., Task]
 
@@ -221,7 +221,7 @@ def test_the_warm_process_imports_all_of_foundry_in_one_thread_and_its_workers_h
 
 
 def test_a_package_is_preloaded_with_all_that_is_below_it() -> None:
-    assert {"foundry.core", "foundry.core.errors", "foundry.core.slot"} <= set(_expand(["foundry.core.*"]))
+    assert {"foundry.core", "foundry.core.errors", "foundry.core.slot"} <= set(expand(["foundry.core.*"]))
 
 
 def test_a_hundred_tasks_leave_neither_files_nor_processes_behind(make_task: MakeTask) -> None:

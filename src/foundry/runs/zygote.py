@@ -20,6 +20,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any, NoReturn, final
 
 from foundry.runs import worker
@@ -55,9 +56,10 @@ _GONE_SECONDS = 1.0
 class Zygote:
     """Serves one controller until it hangs up or dies."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, controller: int) -> None:
+        """controller: its pid."""
         self._control = control
-        self._controller = os.pidfd_open(os.getppid())
+        self._controller = os.pidfd_open(controller)
         self._serials: dict[int, int] = {}  # pid → the controller's number for it
         self._pids: dict[int, int] = {}  # pidfd → pid, of workers and of strays that were killed
         self._poll = select.poll()
@@ -66,7 +68,7 @@ class Zygote:
 
     def preload(self, names: list[str]) -> None:
         """Import everything, saying what can't be; then make the process fit to fork."""
-        for name in _expand(names):
+        for name in expand(names):
             try:
                 importlib.import_module(name)
             except Exception as error:
@@ -161,7 +163,7 @@ class Zygote:
             send_packet(self._control, encode(message), *handles)
 
 
-def _expand(names: list[str]) -> list[str]:
+def expand(names: Sequence[str]) -> list[str]:
     """`package.*` written out; of a package that can't be imported only its name, so that importing it says why."""
     expanded: list[str] = []
     for name in names:
@@ -184,11 +186,11 @@ def _unfit_to_fork() -> str:
     return ""
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str], controller: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the controller's to answer
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     adopt_orphans()
-    zygote = Zygote(socket.socket(fileno=int(arguments[0])))
+    zygote = Zygote(socket.socket(fileno=int(arguments[0])), controller)
     try:
         zygote.preload(arguments[1:])
         zygote.serve()
@@ -197,4 +199,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(sys.argv[1:], os.getppid())

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from foundry.core.files import write_document
 from foundry.recipe import Recipe
 from foundry.search import match as matching
 from foundry.search import tune as tuning
@@ -50,4 +51,6 @@ def compare(
     question = Question(baseline, candidate, currency, "validation", rules.min_effect, rules, seeds=seeds, tuning=grid)
     document = ask(lab, question, again, seen)
     asked = lab.ledger.verdicts.compared(*(arm["recipe"] for arm in document["arms"]))
-    return {**document, "corrected": False, "asked": asked}
+    document |= {"corrected": False, "asked": asked}
+    write_document(Path(document["report"]), document)
+    return document
