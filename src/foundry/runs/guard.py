@@ -10,7 +10,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from foundry.core import places
+from foundry.core.errors import RequestError
+from foundry.data.corpus import open_source
 from foundry.judge import sandbox
+from foundry.judge.sandbox.reach import in_reach
 from foundry.recipe import Recipe
 from foundry.runs.ledger import Ledger
 from foundry.runs.sources import lay_out
@@ -38,11 +42,28 @@ class Guard:
 
     ledger: Ledger
     asked: str = field(default_factory=asked_tier)
+    _out_of_reach: set[str] = field(default_factory=set)
 
     @cached_property
     def tier(self) -> str:
         """The tier that code runs in. Raises RequestError, which says how to get it, where this machine has less."""
         return tier_for(self.asked)
+
+    def check(self, recipe: Recipe) -> None:
+        """Raises RequestError for code whose judged text, or what it was prepared from, is where code can read it."""
+        source = recipe.data.source
+        if self.tier == "none" or source in self._out_of_reach:
+            return
+        try:
+            files = tuple(open_source(source).files())
+        except RequestError:  # it is gone since it was prepared
+            files = ()
+        if found := in_reach((*files, places.cache())):
+            message = f"{found} can be read by what runs in a sandbox, so code can't be judged on {source}"
+            hint = "keep the text, and FOUNDRY_CACHE, apart from Python, its packages and the system's libraries"
+            raise RequestError("data.in_reach", "data.source", message, got=source, hint=hint)
+        if files:
+            self._out_of_reach.add(source)
 
     def training(self, recipe: Recipe, payload: dict[str, Any], memory_bytes: int) -> dict[str, Any]:
         """The payload of `supervised:train` around that of `train.worker`."""
@@ -61,4 +82,5 @@ class Guard:
         return {**payload, **inside, "admitted": self.tier == "none"}
 
     def _inside(self, recipe: Recipe) -> dict[str, Any]:
+        self.check(recipe)
         return {"workspace": str(lay_out(self.ledger, recipe.fingerprint)), "tier": self.tier}

@@ -27,6 +27,7 @@ def measure(recipe: Recipe, vocab_size: int, ledger: Ledger, guard: Guard, limit
     """See to it that `costs.flops_per_token` knows the recipe. Raises what `Engine.measure` does."""
     if not recipe.sources():
         return
+    guard.check(recipe)
     ledger.recipes.put(recipe)  # so that what is measured, and run later, is what was asked about
     if guard.tier and costs.is_known(recipe, vocab_size):
         return

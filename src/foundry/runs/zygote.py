@@ -23,6 +23,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, NoReturn, final
 
+from foundry.judge.sandbox.reach import code_paths
 from foundry.runs import worker
 from foundry.runs.linux import adopt_orphans, children, thread_count
 from foundry.runs.wire import encode, receive_packet, send_packet
@@ -77,6 +78,7 @@ class Zygote:
         if unfit:
             self._say({"unfit": unfit})
             sys.exit(1)
+        code_paths()  # found once, for whoever is confined
         gc.collect()
         gc.freeze()  # a collection in a worker would copy every page that it only looks at
         self._say({"ready": os.getpid()})

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
@@ -89,6 +90,10 @@ class Source(ABC):
     @abstractmethod
     def stamp(self) -> dict[str, Any]:
         """Plain data that changes whenever the text may have changed. Reads no text. Raises RequestError."""
+
+    @abstractmethod
+    def files(self) -> Iterable[Path]:
+        """The files and folders of this machine that its text stands in. Raises RequestError."""
 
     @abstractmethod
     def documents(self, reader: Reader) -> Iterator[Document]:

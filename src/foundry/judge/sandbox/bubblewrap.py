@@ -7,14 +7,14 @@ confines itself too (confinement.py), which adds limits and the system call filt
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from foundry.core.errors import WorkError
 from foundry.judge.sandbox.confinement import NOBODY
-from foundry.judge.sandbox.policy import Policy, code_paths
+from foundry.judge.sandbox.policy import Policy
+from foundry.judge.sandbox.reach import outermost, package_folders, packages, trees
 
 _NAMESPACES = ("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts")
 _USER = ("--uid", str(NOBODY), "--gid", str(NOBODY), "--disable-userns", "--cap-drop", "ALL")
@@ -32,8 +32,17 @@ def wrap(argv: Sequence[str], policy: Policy) -> list[str]:
     if program is None:
         raise WorkError("sandbox.no_bubblewrap", message="bwrap is not installed", hint="apt install bubblewrap")
     command = [program, *_NAMESPACES, "--unshare-cgroup-try", *_USER, *_ENDS, "--proc", "/proc", "--dev", "/dev"]
-    for path in _outermost((*code_paths(), *policy.read)):
-        command += _shown(path)
+    shown = _shown(trees())
+    for path in shown:
+        command += ["--ro-bind", str(path), str(path)]
+    inside = [folder for folder in package_folders() if any(folder.is_relative_to(path) for path in shown)]
+    emptied = [str(folder) for folder in inside if folder.is_dir()]
+    for folder in emptied:
+        command += ["--tmpfs", folder]
+    for path in _shown((*packages(), *policy.read)):
+        command += ["--ro-bind", str(path), str(path)]
+    for folder in emptied:
+        command += ["--remount-ro", folder]
     for device in policy.devices:
         command += ["--dev-bind", str(device), str(device)]
     if policy.write is not None:
@@ -45,22 +54,6 @@ def wrap(argv: Sequence[str], policy: Policy) -> list[str]:
     return [*command, "--", *argv]
 
 
-def _outermost(paths: Sequence[Path]) -> list[Path]:
-    """Each existing path once, those inside another one left out; parents first."""
-    kept: list[Path] = []
-    for path in sorted(set(paths), key=lambda path: len(path.parts)):
-        in_proc = path.is_relative_to("/proc")  # bubblewrap mounts one of its own
-        if (
-            path.exists()
-            and not in_proc
-            and not any(path.is_relative_to(other) for other in kept if not other.is_symlink())
-        ):
-            kept.append(path)
-    return kept
-
-
-def _shown(path: Path) -> list[str]:
-    """/lib and its like are links into /usr on most systems, and stay links."""
-    if path.is_symlink() and path.parent == Path("/"):
-        return ["--symlink", os.readlink(path), str(path)]
-    return ["--ro-bind", str(path), str(path)]
+def _shown(paths: Sequence[Path]) -> list[Path]:
+    """What exists; bubblewrap mounts a /proc of its own."""
+    return [path for path in outermost(paths) if path.exists() and not path.is_relative_to("/proc")]

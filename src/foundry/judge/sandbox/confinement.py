@@ -18,7 +18,8 @@ from pathlib import Path
 
 from foundry.core.errors import WorkError
 from foundry.judge.sandbox import landlock, seccomp
-from foundry.judge.sandbox.policy import Policy, code_paths, own_process_paths
+from foundry.judge.sandbox.policy import Policy, own_process_paths
+from foundry.judge.sandbox.reach import code_paths, module_folders
 
 NOBODY = 65534
 _HARMLESS_DEVICES = (Path("/dev/null"), Path("/dev/urandom"), Path("/dev/random"))
@@ -48,7 +49,8 @@ def confine(policy: Policy) -> None:
         _limit(policy)
         _drop_privileges(user)
         _die_with(parent)
-        landlock.apply(read, [policy.write] if policy.write else [], (*_HARMLESS_DEVICES, *policy.devices))
+        devices = (*_HARMLESS_DEVICES, *policy.devices)
+        landlock.apply(read, [policy.write] if policy.write else [], devices, listed=module_folders())
         allowed = seccomp.program(os.getpid(), policy.processes > 1, shares_memory=bool(policy.devices))
         seccomp.apply(allowed)
     except OSError as error:

@@ -31,8 +31,9 @@ def version() -> int:
     return max(0, _libc().syscall(_CREATE_RULESET, None, 0, _VERSION_FLAG))
 
 
-def apply(read: Iterable[Path], write: Iterable[Path], devices: Iterable[Path]) -> None:
+def apply(read: Iterable[Path], write: Iterable[Path], devices: Iterable[Path], listed: Iterable[Path] = ()) -> None:
     """Leave this process and all that it starts these trees and files only, for good. What doesn't exist is left out.
+    Of `listed` trees the names can be read: Python looks for modules so.
 
     Raises OSError where the kernel has no Landlock. Only for a process with one thread.
     """
@@ -48,6 +49,7 @@ def apply(read: Iterable[Path], write: Iterable[Path], devices: Iterable[Path]) 
             (read, _READ),
             (write, all_rights & ~_IOCTL_DEVICE & ~_MAKE_DEVICES),
             (devices, _READ_FILE | _WRITE_FILE | _IOCTL_DEVICE),
+            (listed, _READ_DIR),
         ):
             for path in paths:
                 _allow(libc, ruleset, path, rights & all_rights)

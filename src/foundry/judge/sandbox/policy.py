@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import os
-import site
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import foundry
 from foundry.core import places
 
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/etc/ssl/openssl.cnf")
-_MACHINE = ("/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu", "/sys/devices/system/node")
 _PASSED_ON = ("LANG", "LC_ALL", "TZ", "PATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "PYTHONHASHSEED")
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _PASSED_ON_PREFIXES = ("OMP_", "MKL_", "OPENBLAS_", "NUMEXPR_", "TORCH_", "CUBLAS_")
@@ -25,7 +20,7 @@ class Policy:
     """Paths are absolute. Everything that isn't named here is out of reach."""
 
     read: tuple[Path, ...] = ()
-    """Files and trees that may be read and executed, besides Python, its packages and the system's libraries."""
+    """Files and trees that may be read and executed, besides what code needs (reach.py)."""
     write: Path | None = None
     """The one folder that may be written; it exists."""
     devices: tuple[Path, ...] = ()
@@ -55,13 +50,6 @@ class Policy:
         """What `to_json` gave."""
         paths = {key: tuple(map(Path, value[key])) for key in ("read", "devices")}
         return cls(**{**value, **paths, "write": value["write"] and Path(value["write"])})
-
-
-def code_paths() -> tuple[Path, ...]:
-    """What Python needs to run Foundry: its own files, the packages, the system's libraries, facts of the machine."""
-    python = [sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.realpath(sys.executable)]
-    packages = [*site.getsitepackages(), *foundry.__path__]
-    return tuple(dict.fromkeys(Path(path) for path in (*python, *packages, *_SYSTEM, *_MACHINE)))
 
 
 def own_process_paths() -> tuple[Path, ...]:

@@ -164,7 +164,7 @@ def main() -> None:
     confine(policy)
     print(json.dumps({"escapes": escapes(order["planted"], policy)}), flush=True)
     with contextlib.suppress(OSError):  # last, as nothing comes after it if it works
-        os.execv("/bin/echo", ["echo", json.dumps({"escapes": ["run a program"]})])
+        os.execv(sys.executable, [sys.executable, "-c", """print('{"escapes": ["run a program"]}')"""])
 
 
 if __name__ == "__main__":
