@@ -15,7 +15,7 @@ from runs_harness import drain, endings, wait_for
 from foundry.core import attended
 from foundry.core.attended import Attended, readable
 from foundry.runs import pool as pools
-from foundry.runs.inner import Inner
+from foundry.runs.inner import START_SECONDS, Inner
 from foundry.runs.pool import Pool, Task
 
 MakeTask = Callable[..., Task]
@@ -79,6 +79,27 @@ def test_a_sandbox_is_heard_out_for_its_seconds_and_not_for_those_slept_through(
     mute: Any = Mute()
     assert Inner.hear_out(mute, 4.0) and not mute.open
     assert len(heard) == 4, "the hour is a second"
+
+
+@pytest.mark.parametrize(("starts_after", "waited"), [(40, 40), (10**6, START_SECONDS)])
+def test_what_a_sandbox_takes_to_start_is_nobodys_lateness_as_long_as_it_starts(
+    clock: Clock, starts_after: int, waited: float
+) -> None:
+    told: list[float] = []
+
+    class Starting:
+        open = True
+
+        def __init__(self) -> None:
+            self.messages: list[str] = []
+
+        def hear(self, seconds: float) -> None:
+            clock.at += seconds
+            self.messages = ["begun"] if clock.at >= 100.0 + starts_after else []
+
+    starting: Any = Starting()
+    Inner.await_start(starting, lambda: told.append(clock.at))
+    assert len(told) == waited
 
 
 @pytest.fixture

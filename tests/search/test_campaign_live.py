@@ -17,7 +17,7 @@ from foundry.interface.cli import main
 from foundry.interface.report_campaign import lines
 from foundry.recipe import Recipe
 from foundry.runs import queries
-from foundry.runs.ledger import Ledger
+from foundry.runs.ledger import Ledger, ledger_path
 from foundry.search.campaign.policy import Limits
 from foundry.search.campaign.run import CampaignPlan, campaign
 from foundry.search.history import history
@@ -164,10 +164,7 @@ def test_a_ledger_from_before_campaigns_is_given_what_it_lacks_and_keeps_what_it
     from foundry.runs.ledger_file import LedgerFile
     from foundry.runs.ledger_schema import APPLICATION_ID, STATEMENTS
 
-    with Ledger.open() as ledger:
-        path = ledger._file.path  # pyright: ignore[reportPrivateUsage]
-    path.unlink()
-    old = LedgerFile.open(path)
+    old = LedgerFile.open(ledger_path())
     with old.writing() as write:
         for table in [row["name"] for row in write.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]:
             write.execute(f"DROP TABLE {table}")

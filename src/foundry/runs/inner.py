@@ -11,6 +11,7 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, final
 
@@ -20,6 +21,9 @@ from foundry.judge.sandbox import passed_on
 from foundry.runs.inside import Order, policy_for, start
 from foundry.runs.supply import Block
 from foundry.runs.wire import Wire
+
+START_SECONDS = 120.0
+"""Longest that a Python with torch may take to stand: on a busy machine over five have been seen."""
 
 
 @final
@@ -71,6 +75,15 @@ class Inner:
                 self.last = self.last or message
             else:
                 self.messages.append(message)
+
+    def await_start(self, tell: Callable[[], None]) -> None:
+        """Until its Python stands and is about to import the code: on a busy machine that may take long, and is nobody's
+        lateness, so `tell` is called meanwhile."""
+        clock = Attended()
+        deadline = clock.now() + START_SECONDS
+        while self.open and not self.messages and clock.now() < deadline:
+            self.hear(LOOK_SECONDS)
+            tell()
 
     def hear_out(self, seconds: float) -> bool:
         """Hear all that it says, for so many attended seconds at most, then end it; whether it was cut short."""

@@ -100,6 +100,7 @@ def _obey(order: Order, end: socket.socket, block: Block | None) -> NoReturn:
         wire = Wire(end)
         line = Line(wire)
         signal.signal(signal.SIGTERM, lambda number, frame: line.stop())
+        line.tell(begun=True)  # from here on its time is the code's own
         asked = partial(block.asked, wire.send) if block else None
         wire.send(outcome(order.target, order.payload, line, asked))
     finally:

@@ -61,6 +61,7 @@ def measure(payload: dict[str, Any], line: Line) -> dict[str, Any]:
             printed=Path(os.devnull),
         )
         seconds = min(MEASURE_SECONDS, payload["seconds"])
+        inner.await_start(line.tell)
         if inner.hear_out(seconds):
             raise RunFailure("timeout", f"one forward pass of one row took over {seconds:g} s")
         found = inner.result()
@@ -118,6 +119,7 @@ class _Training:
         block.keep_harness_end()
         try:
             batch_at = reader(job, World.from_torchrun())  # after the fork: training tokens stay on this side
+            inner.await_start(self.line.tell)
             self._attend(inner, block, batch_at, job.steps)
         finally:
             inner.end()
