@@ -14,7 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from foundry.core.files import as_json
-from foundry.interface import report, report_campaign
+from foundry.interface import report, report_campaign, report_show
 from foundry.interface.cli import app, main
 from foundry.interface.terminal import shown, table
 from foundry.runs.ledger import Ledger
@@ -28,16 +28,21 @@ HOSTILE = [*MARKUP, "\x1b[31mred", "\x9b2J", "a\u202eb", "\x07bell"]
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_foreign_text_is_shown_as_it_is_and_never_obeyed(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    trial = {"word": text, "by": text, "status": "failed", "gain": None, "interval": None, "reason": text[:40]}
+    trial = {"mutation": text, "by": text, "status": "failed", "gain_bpb": None, "interval_bpb": None, "reason": text}
+    trial["budget_share"] = 1.0
     proposal = {"mutation": text, "who": text, "status": "refused", "result": {"reason": text}}
     row = {"run": "a" * 32, "recipe": "b" * 32, "name": text, "seed": 1, "status": "failed", "reason": text}
-    totals = {"queued": 0}
+    totals = {"trials": 1, "certifications": 0, "proposals": 1}
+    totals |= {"trials_by_status": {}, "certifications_by_verdict": {}, "proposals_by_status": {}}
     table(text, (text, "gain"), [(text, text)])
-    report.diff([{"path": text, "old": text, "new": text}])
-    report.log([{**row, "val_bpb": None, "certification_bpb": None}], {"runs": 1, "bytes": 1})
-    report.show({"name": text})
-    report.kinds({text: {text: text}})
-    report.catalogue([{"family": text, "what": text, "variants": [{"name": text, "what": text}], "also": text}])
+    report.diff({"edits": [{"path": text, "old": text, "new": text}]})
+    runs = [{**row, "val_bpb": None, "certification_bpb": None}]
+    report.log({"runs": runs, "weights": {"runs": 1, "bytes": 1}})
+    recipe = {"recipe": text, "name": text, "content": {text: {text: text}}, "sources": {text: {"file": text}}}
+    report_show.show({"kind": "recipe", **recipe, "runs": [], "comparisons": []})
+    report.kinds({"slots": {text: {text: text}}})
+    family = {"family": text, "what": text, "variants": [{"name": text, "what": text}], "also": text}
+    report.catalogue({"families": [family]})
     history = {"trials": [trial], "certifications": [], "families": [], "proposals": [proposal], "totals": totals}
     report_campaign.history(history)
     printed = capsys.readouterr().out
@@ -87,7 +92,7 @@ def test_a_full_disk_behind_stdout_is_said_in_a_line_and_the_work_is_kept(
     assert process.returncode == 1 and "Traceback" not in said and "[os.stdout]" in said.splitlines()[-1]
     if arguments == WORKS:
         done = foundry("log", "--json").communicate()[0]
-        assert [row["status"] for row in json.loads(done)] == ["done"]
+        assert [row["status"] for row in json.loads(done)["runs"]] == ["done"]
 
 
 @pytest.mark.parametrize("closed", [(1,), (2,), (1, 2), (0, 1, 2)])

@@ -146,7 +146,7 @@ def test_a_plan_is_fixed_once_and_is_everybodys(ledger: Ledger) -> None:
 
 def verdict(name: str, baseline_scores: list[float | None], candidate_scores: list[float | None]) -> dict[str, Any]:
     arms = [{"runs": [{"val_bpb": score} for score in scores]} for scores in (baseline_scores, candidate_scores)]
-    return {"id": name, "verdict": "better", "arms": arms}
+    return {"comparison": name, "verdict": "better", "arms": arms}
 
 
 def test_an_answered_question_keeps_its_verdict_and_again_opens_one_more_attempt(ledger: Ledger) -> None:
@@ -158,7 +158,7 @@ def test_an_answered_question_keeps_its_verdict_and_again_opens_one_more_attempt
     verdicts.record("key", 0, "certify", a, b, verdict("v0", [2.0], [1.0]))
     verdicts.record("key", 0, "certify", a, b, verdict("v1", [9.0], [1.0]))
     found = verdicts.find("key", 0)
-    assert found is not None and found["id"] == "v0"
+    assert found is not None and found["comparison"] == "v0"
     assert verdicts.attempt("key") == 0 and verdicts.attempt("key", again=True) == 1
 
 
@@ -186,7 +186,7 @@ def certified(ledger: Ledger, baseline: str, candidate: str, stream: Stream = "b
     asked = len(ledger.verdicts.latest(1000))
     verdict = f"{baseline}{candidate}{stream}{asked}"
     test = ledger.budget.open_test(verdict, stream, rules, halve)
-    ledger.verdicts.record(verdict, 0, "certify", baseline, candidate, {"id": verdict})
+    ledger.verdicts.record(verdict, 0, "certify", baseline, candidate, {"comparison": verdict})
     ledger.budget.close_test(test.id, ending, verdict)
     return verdict
 

@@ -22,6 +22,7 @@ from foundry.runs.ledger import Ledger
 from foundry.runs.ledger_file import LedgerFile
 
 TRACK = "experiments/baseline.yaml"
+RECORD = {"effect_bpb": 0.3, "n": 4, "remeasured": {"effect_bpb": 0.2, "interval_bpb": [0.1, 0.3], "n": 8}}
 MANY = 100_000
 STEPS_ALLOWED = 20_000  # SQLite's virtual machine: some hundreds a row shown; a scan of 100,000 rows takes a million
 
@@ -89,7 +90,6 @@ QUERIES: dict[str, Callable[[Path], Any]] = {
     "show a promotion": lambda path: queries.show(an_id("p", 3), path),
     "diff": lambda path: queries.diff(an_id("run", 5), an_id("run", 6), path),
     "lineage": lambda path: queries.lineage("track-500", path),
-    "promotions": lambda path: queries.promotions(path=path),
 }
 
 
@@ -170,18 +170,22 @@ def test_showing_a_run_tells_its_recipe_scores_and_reads(ledger: Ledger, path: P
 def test_showing_a_verdict_and_a_promotion_tells_what_changed(ledger: Ledger, path: Path) -> None:
     a, b = a_recipe(ledger, width=1), a_recipe(ledger, width=2)
     verdict_id = fingerprint("v")
-    ledger.verdicts.record("key", 0, "certify", a, b, {"id": verdict_id, "verdict": "better", "n": 4})
+    ledger.verdicts.record("key", 0, "certify", a, b, {"comparison": verdict_id, "verdict": "better", "n": 4})
     ledger.promotions.adopt(TRACK, a, "width: 1")
     promotion = ledger.promotions.promote(
-        TRACK, expected=a, to=b, mutation="width:2", verdict=verdict_id, old_text="o", new_text="n", effect={"n": 4}
+        TRACK, expected=a, to=b, mutation="width:2", verdict=verdict_id, old_text="o", new_text="n", effect=RECORD
     )
     verdict = queries.show(verdict_id, path)
-    assert (verdict["kind"], verdict["verdict_kind"], verdict["verdict"]) == ("verdict", "certify", "better")
+    assert (verdict["kind"], verdict["comparison_kind"], verdict["verdict"]) == ("comparison", "certify", "better")
+    assert (verdict["comparison"], verdict["baseline_recipe"]) == (verdict_id, a)
     shown = queries.show(promotion, path)
-    assert shown["edits"] == [{"path": "width", "old": 1, "new": 2}] and shown["effect"] == {"n": 4}
+    assert shown["edits"] == [{"path": "width", "old": 1, "new": 2}] and shown["record"] == RECORD
+    assert (shown["effect_bpb"], shown["n"]) == (0.2, 8), "the effect is the one measured again"
     line = queries.lineage(TRACK, path)
-    assert [entry["to_fp"] for entry in line] == [a, b] and "old_text" not in line[0]
-    assert [entry["to_fp"] for entry in queries.promotions(path=path)] == [b, a]
+    assert [entry["to_recipe"] for entry in line] == [a, b] and "old_text" not in line[0]
+    assert {key: line[1][key] for key in ("promotion", "comparison", "effect_bpb", "n")} == {
+        "promotion": promotion, "comparison": verdict_id, "effect_bpb": 0.2, "n": 8,
+    }  # fmt: skip
 
 
 def test_a_diff_is_of_ids_and_files_alike(ledger: Ledger, path: Path, tmp_path: Path) -> None:
@@ -207,7 +211,7 @@ def test_one_and_one_point_zero_differ() -> None:
 
 
 def test_where_there_is_no_ledger_there_is_nothing_to_show(path: Path) -> None:
-    assert queries.log(path=path) == [] and queries.lineage("experiments/baseline.yaml", path=path) == [] and queries.promotions(path=path) == []
+    assert queries.log(path=path) == [] and queries.lineage("experiments/baseline.yaml", path=path) == []
     with pytest.raises(RequestError, match=r"show\.unknown"):
         queries.show("a", path)
     assert not path.exists()

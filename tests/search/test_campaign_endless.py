@@ -34,9 +34,9 @@ def test_a_season_has_no_last_promotion_and_2038_is_a_year_like_any_other(
     over_the_end_of_32_bits(monkeypatch, 0.5)
     climb(27)
     line = promoted()
-    scored = [entry["effect"]["test_bpb"] is not None for entry in line]
-    assert scored == [True] * 25 + [False] * 2 and "400 times" in line[-1]["effect"]["test_why"]
-    assert line[-1]["created"] > 2**31 and len(seasons()) == 1
+    scored = [entry["record"]["test_bpb"] is not None for entry in line]
+    assert scored == [True] * 25 + [False] * 2 and "400 times" in line[-1]["record"]["test_why"]
+    assert line[-1]["created_unix"] > 2**31 and len(seasons()) == 1
 
 
 def test_a_limit_that_ends_the_loop_would_be_seen(place: None, monkeypatch: pytest.MonkeyPatch) -> None:

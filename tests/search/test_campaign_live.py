@@ -52,18 +52,19 @@ def test_a_campaign_finds_certifies_and_promotes_a_real_gain_and_it_can_be_repro
     assert document["promotions"], document
     assert document["promotions"][0]["effect_bpb"] > 0.1
     standing = Recipe.load(BASELINE)
-    assert standing.fingerprint == document["champion"] == document["promotions"][-1]["to"]
+    assert standing.fingerprint == document["champion"] == document["promotions"][-1]["to_recipe"]
     assert standing.to_dict()["train"]["optimizer"]["lr"] in (1e-2, 5e-3)
     assert {row["attempts"] for row in queries.log(limit=500)} == {1}
     assert queries.log(status="running") == []
     remembered = history(50)
     mine = {row["mutation"]: row for row in remembered["proposals"]}
     assert mine["lr:1e-2+norm:rmsnorm"]["status"] == "done"
-    assert mine["lr:1e-2+norm:rmsnorm"]["result"]["gain"] > 0.1
+    assert mine["lr:1e-2+norm:rmsnorm"]["result"]["gain_bpb"] > 0.1
     assert mine["lr:0.9e9+norm:rmsnorm"]["status"] == "refused"
     assert remembered["families"][0]["certified_bpb"] > 0.1
-    assert {"word", "gain", "interval", "status", "reason", "by", "why"} <= remembered["trials"][0].keys()
-    assert remembered["certifications"][0]["word"] == "better"
+    told = {"mutation", "recipe", "gain_bpb", "interval_bpb", "budget_share", "status", "reason", "by", "why"}
+    assert told <= remembered["trials"][0].keys()
+    assert remembered["certifications"][0]["verdict"] == "better"
 
     again = reproduce(document["promotions"][0]["promotion"][:12], 1, 1, "cpu", _Silent(), lambda line: None)
     assert again["bit_for_bit"] and again["reproduced"] and len(again["runs"]) == 2

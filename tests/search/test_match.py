@@ -285,7 +285,7 @@ def test_compute_does_not_drift_over_many_promotions(
             assert standing.due == pytest.approx(due, rel=1e-9) and abs(standing.reference["steps_beyond"]) <= 0.5
         entries = queries.lineage(str(BASELINE))
     assert [entry["kind"] for entry in entries].count("adopt") == 2, "the first, and the edit"
-    marks = [entry["effect"]["reference"] for entry in entries if entry["kind"] == "promote"]
+    marks = [entry["record"]["reference"] for entry in entries if entry["kind"] == "promote"]
     assert len(marks) == len(MOVES) >= 14
     key = "tokens" if match == "tokens" else "flops"
     assert [mark[key] for mark in marks] == pytest.approx([getattr(first, key)] * len(marks), rel=1e-9)

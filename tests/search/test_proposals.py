@@ -52,12 +52,13 @@ def test_a_proposal_is_listed_and_can_be_taken_back_while_it_waits(
         assert "taken" in taken["message"] and said(capsys, "proposals", "--withdraw", "9", code=2)
         withdrawn = said(capsys, "proposals", "--withdraw", "2", "--why", "tried by hand")
         assert withdrawn == {
+            "schema": 1,
             "proposal": 2, "mutation": "norm:rmsnorm", "why": "a guess", "who": "anna", "status": "refused",
             "result": {"reason": "withdrawn: tried by hand"},
         }  # fmt: skip
         listed = said(capsys, "proposals")
         assert [row["status"] for row in listed["proposals"]] == ["queued", "refused", "taken"]
-        assert listed["waiting"] == 1 and listed["proposals"][1] == withdrawn
+        assert listed["waiting"] == 1 and {**listed["proposals"][1], "schema": 1} == withdrawn
         following = ledger.proposals.take()
         assert following is not None and following["mutation"] == "lr:5e-3"
     assert main(["proposals", "--status", "refused"]) == 0

@@ -73,7 +73,7 @@ def test_tuned_is_compared_with_tuned_and_both_are_charged(home: Path) -> None:
 
         plain, tuned = ask(None), ask("lr")
         assert ask("lr") == tuned, "and asked again it is the same verdict"
-    assert plain["id"] != tuned["id"]
+    assert plain["comparison"] != tuned["comparison"]
     chosen = [arm["tuned"] for arm in tuned["tuning"]["arms"]]
     assert [arm["recipe"] for arm in tuned["arms"]] == chosen
     grid_tokens = len(GRID) * len(tuned["tuning"]["seeds"]) * 64 * 12
@@ -107,7 +107,7 @@ class Verdicts:
         self.asked.append((question.baseline.name, question.candidate.name))
         word = self.against_tuned if question.rules is not None else "better"
         about = dict.fromkeys(RECORDED) | {"budget": {"season": 1}}
-        return {**about, "verdict": word, "id": None, "remeasured_seeds": []}
+        return {**about, "verdict": word, "comparison": None, "remeasured_seeds": []}
 
 
 def test_a_gain_that_may_be_the_learning_rates_leaves_the_tuned_baseline_as_the_candidate(

@@ -73,9 +73,18 @@ def as_json(value: Any) -> Any:
     return value
 
 
+SCHEMA = 1
+"""Of every document: raised when a key that was there means something else, or nothing."""
+
+
+def as_document(values: dict[str, Any]) -> dict[str, Any]:
+    """What `--json` prints, and what a report on disk holds."""
+    return as_json({"schema": SCHEMA, **values})
+
+
 def write_document(path: Path, document: dict[str, Any]) -> None:
     """A document for people and agents, as `--json` prints it."""
-    write_json(path, as_json(document))
+    write_json(path, as_document(document))
 
 
 def write_json(path: Path, value: Any) -> None:

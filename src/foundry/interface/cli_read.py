@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -36,22 +37,23 @@ def log(
     from foundry.runs import queries
 
     rows = queries.log(limit=limit, status=status, stale=stale)
-    emit(rows) if as_json else report.log(rows, queries.weights())
+    document = {"runs": rows, "weights": queries.weights()}
+    emit(document) if as_json else report.log(document)
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="Id (or its beginning) of a run, recipe, verdict or promotion.")],
+    name: Annotated[str, typer.Argument(help="Id (or its beginning) of a run, recipe, comparison or promotion.")],
     as_json: Json = False,
 ) -> None:
-    """All that is known of one run, recipe, verdict or promotion.
+    """All that is known of one run, recipe, comparison or promotion.
 
     Example: foundry show 3fa9c1
     """
-    from foundry.interface import report
+    from foundry.interface import report_show
     from foundry.runs import queries
 
     document = queries.show(name)
-    emit(document) if as_json else report.show(document)
+    emit(document) if as_json else report_show.show(document)
 
 
 def diff(
@@ -66,8 +68,8 @@ def diff(
     from foundry.interface import report
     from foundry.runs import queries
 
-    rows = queries.diff(a, b)
-    emit(rows) if as_json else report.diff(rows)
+    document = {"edits": queries.diff(a, b)}
+    emit(document) if as_json else report.diff(document)
 
 
 def lineage(
@@ -81,8 +83,8 @@ def lineage(
     from foundry.interface import report
     from foundry.runs import queries
 
-    rows = queries.lineage(baseline)
-    emit(rows) if as_json else report.lineage(rows)
+    document = {"track": places.track(Path(baseline)), "promotions": queries.lineage(baseline)}
+    emit(document) if as_json else report.lineage(document)
 
 
 def budget(
@@ -123,5 +125,6 @@ def kinds(as_json: Json = False) -> None:
     from foundry.core.slots import SLOTS
     from foundry.interface import report
 
-    table: dict[str, Any] = {slot.name: {kind: slot.describe(kind) for kind in slot.kinds()} for slot in SLOTS}
-    emit(table) if as_json else report.kinds(table)
+    slots = {slot.name: {kind: slot.describe(kind) for kind in slot.kinds()} for slot in SLOTS}
+    document = {"slots": slots}
+    emit(document) if as_json else report.kinds(document)

@@ -70,8 +70,8 @@ def mutate(
     if family is None:
         from foundry.mutate.catalogue import catalogue
 
-        table = catalogue()
-        return emit(table) if as_json else report.catalogue(table)
+        document = {"families": catalogue()}
+        return emit(document) if as_json else report.catalogue(document)
     from foundry.mutate import parse, write
 
     written = write(baseline, parse(family, variant), places.experiments(), force=force).to_json()

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import Any
 
 from foundry.core import places
-from foundry.interface.terminal import as_json, console, table
+from foundry.interface.terminal import console, table
 from foundry.runs.weights import RULE
 
 Document = dict[str, Any]
@@ -71,7 +71,8 @@ def sweep(document: Document) -> None:
         grounds(document["verdict"])
         console.print(document["verdict"]["says"])
     if document["promoted"]:
-        console.print(f"Promoted: {document['promoted']} is the new {baseline['file']}.")
+        promotion = document["promotion"][:12]
+        console.print(f"Promoted: {document['promoted']} is the new {baseline['file']} (promotion {promotion}).")
         record = document["record"]
         sealed = " → ".join(number(score) for score in record["test_bpb"] or ())
         told = f"{sealed} bits per byte" if sealed else f"no score, {record['test_why']}"
@@ -100,8 +101,9 @@ def comparison(document: Document) -> None:
     console.print()
     grounds(document)
     console.print(document["says"])
-    times = "once" if document["asked"] == 1 else f"{document['asked']} times"
-    console.print(f"Not corrected for how often it is asked; of this pair {times} so far.")
+    if asked := document.get("asked"):  # a certification, which the error budget corrects, has none
+        times = "once" if asked == 1 else f"{asked} times"
+        console.print(f"Not corrected for how often it is asked; of this pair {times} so far.")
     console.print(f"Report: {document['report']}")
 
 
@@ -148,8 +150,8 @@ def pair_line(say: Callable[[str], None]) -> Callable[[Any, Any, Any], None]:
     return line
 
 
-def catalogue(families: list[Document]) -> None:
-    for family in families:
+def catalogue(document: Document) -> None:
+    for family in document["families"]:
         console.print(family["family"], style="bold", end="  ")
         console.print(family["what"])
         for variant in family["variants"]:
@@ -161,7 +163,7 @@ def catalogue(families: list[Document]) -> None:
 
 def mutation(document: Document) -> None:
     for edit in document["edits"]:
-        console.print(f"  {edit['path']}: {edit['old']} → {edit['new']}")
+        console.print(f"  {edit['path']}: {plain(edit['old'])} → {plain(edit['new'])}")
     if not document["edits"]:
         console.print("  no change: this is the baseline already")
     console.print(f"Wrote {document['file']}")
@@ -171,7 +173,7 @@ def mutation(document: Document) -> None:
 def reverted(document: Document) -> None:
     for line in document["settled"]:
         console.print(f"Before this: {line}.")
-    console.print(f"{document['file']} is {document['to'][:12]} again (it was {document['from'][:12]}).")
+    console.print(f"{document['file']} is {document['to_recipe'][:12]} again (it was {document['from_recipe'][:12]}).")
 
 
 def data(document: Document) -> None:
@@ -188,8 +190,8 @@ def data(document: Document) -> None:
     console.print(f"Next: {'; '.join(document['next'])}")
 
 
-def kinds(slots: dict[str, dict[str, str]]) -> None:
-    for slot, parts in slots.items():
+def kinds(document: Document) -> None:
+    for slot, parts in document["slots"].items():
         console.print(slot, style="bold")
         for kind, what in parts.items():
             console.print(f"  {kind:<16} {what}")
@@ -220,8 +222,9 @@ def score(run: Document) -> str:
     return number(run["val_bpb"]) if run["val_bpb"] is not None else run["status"]
 
 
-def log(rows: list[Document], weights: Document) -> None:
+def log(document: Document) -> None:
     """Runs, newest first, and what their weights take."""
+    rows, weights = document["runs"], document["weights"]
     table(
         "",
         ("run", "recipe", "seed", "status", "bits per byte", "", "tokens", "seconds"),
@@ -246,25 +249,42 @@ def log(rows: list[Document], weights: Document) -> None:
         console.print(f"\nWeights of {weights['runs']} runs on the disk, {taken}: {RULE}.")
 
 
-def show(document: Document) -> None:
-    console.print(json.dumps(as_json(document), indent=2, ensure_ascii=False))
-
-
-def diff(rows: list[Document]) -> None:
-    for row in rows:
-        console.print(f"  {row['path']}: {row['old']} → {row['new']}")
-    if not rows:
+def diff(document: Document) -> None:
+    for row in document["edits"]:
+        console.print(f"  {row['path']}: {plain(row['old'])} → {plain(row['new'])}")
+    if not document["edits"]:
         console.print("the same recipe")
 
 
-def lineage(rows: list[Document]) -> None:
+def plain(value: Any) -> str:
+    """A recipe's value as its file has it, on one line."""
+    is_word = isinstance(value, str) and value.strip() != "" and "\n" not in value
+    return value if is_word else json.dumps(value, ensure_ascii=False)
+
+
+def lineage(document: Document) -> None:
     """How a baseline came to be, oldest first."""
-    for row in rows:
-        effect = row.get("effect") or {}
-        gain = f"  {signed(effect.get('effect_bpb'))} bits per byte, n = {effect['n']}" if "n" in effect else ""
-        console.print(f"{row['to_fp'][:12]}  {row['kind']:<8} {row['mutation']}{gain}")
-    if not rows:
-        console.print("No promotion yet.")
+    for row in document["promotions"]:
+        back = ", taken back since" if row["reverted_unix"] else ""
+        console.print(f"{row['promotion'][:12]}  {row['kind']:<8}{row['to_recipe'][:12]}  {row['mutation']}{back}")
+        if told := gained(row):
+            console.print(f"{'':14}{told.removeprefix(': ')}")
+    if not document["promotions"]:
+        return console.print("No promotion yet.")
+    return console.print("Next: foundry show PROMOTION · foundry reproduce PROMOTION")
+
+
+def gained(row: Document) -> str:
+    """What a promotion gained: as measured again, and as the pairs that decided have it."""
+    record, told = row["record"], []
+    if row["effect_bpb"] is not None:
+        low, high = row["interval_bpb"]
+        told.append(
+            f"{signed(row['effect_bpb'])} bits per byte ({low:+.4f} to {high:+.4f}), measured again on {row['n']} pairs"
+        )
+    if record.get("effect_bpb") is not None:
+        told.append(f"{signed(record['effect_bpb'])} on the {record['n']} that decided, which flatter")
+    return f": {'; '.join(told)}" if told else ""
 
 
 def budget(document: Document) -> None:

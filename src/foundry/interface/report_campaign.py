@@ -5,9 +5,10 @@ compute.
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
-from foundry.interface.report import Document, lineage_of, number, signed
+from foundry.interface.report import Document, flops, lineage_of, number, seconds, signed
 from foundry.interface.terminal import console, table
 
 MOST_WORDS = 8
@@ -55,15 +56,16 @@ def campaign(document: Document) -> None:
     else:
         console.print("Nothing promoted yet.")
     this, kills, provisional = document["this_command"], document["false_kills"], document["provisional"]
-    if provisional["moves"]:
-        moves = " + ".join(provisional["moves"])
+    if provisional["mutations"]:
+        moves = " + ".join(provisional["mutations"])
         console.print(f"Not certified yet: {moves} ({signed(provisional['claimed_bpb'])} claimed).")
+    spent = f"{this['runs']} runs, {flops(this['flops'])}FLOP, {seconds(this['hours'] * 3600)}"
     console.print(
         f"{document['candidates']} candidates in {document['rounds']} rounds, {document['certifications']} "
-        f"certifications; this command took {this['runs']} runs, {this['flops']:.3g} FLOPs, {this['hours']:.2g} hours."
+        f"certifications; this command took {spent}."
     )
     if kills["audited"]:
-        low, high = kills["interval"]
+        low, high = kills["rate_interval"]
         console.print(
             f"Of {kills['audited']} eliminated and trained on all the same, {kills['wrong']} were worth going on with "
             f"(95 % interval {low:.0%} to {high:.0%})."
@@ -90,7 +92,7 @@ def proposals(document: Document) -> None:
     rows = []
     for row in document["proposals"]:
         result = row["result"] or {}
-        gain, reason = signed(result.get("gain")), result.get("reason", "")
+        gain, reason = signed(result.get("gain_bpb")), result.get("reason", "")
         rows.append((str(row["proposal"]), row["mutation"], row["who"], row["status"], gain, row["why"], reason))
     if not rows:
         return console.print('Nothing is proposed. Start with: foundry propose attention:gqa_2kv --why "…"')
@@ -103,11 +105,12 @@ def withdrawn(row: Document) -> None:
 
 
 def history(document: Document) -> None:
-    """The latest trials, the court's rulings, and which families pay."""
+    """The latest trials, the court's rulings, which families pay, and how much there is of all."""
     rows = [
-        (row["word"], row["by"], row["status"], signed(row["gain"]), interval(row["interval"]), row["reason"][:40])
+        (row["mutation"], row["by"], row["status"], signed(row["gain_bpb"]), interval(row["interval_bpb"]),
+         share(row["budget_share"]), brief(row["reason"]))
         for row in document["trials"]
-    ]
+    ]  # fmt: skip
     refused = [row for row in document["proposals"] if row["status"] == "refused"]
     for row in refused:
         why = (row["result"] or {}).get("reason", "")
@@ -116,21 +119,39 @@ def history(document: Document) -> None:
         if not refused:
             console.print("No campaign has tried anything yet. Start with: foundry campaign --runs 100")
         return
-    table("Trials, newest first", ("mutation", "by", "", "gain", "95 % interval", "why"), rows)
+    columns = ("mutation", "by", "", "gain", "95 % interval", "budget", "why it went out, or stays")
+    table("Trials, newest first", columns, rows)
     rulings = [
-        (" + ".join(row["moves"]), row["word"], signed(row["effect"]), interval(row["interval"]), str(row["n"]))
+        (" + ".join(row["mutations"]), row["verdict"], signed(row["effect_bpb"]), interval(row["interval_bpb"]),
+         str(row["n"]), (row["promotion"] or "")[:12], row["comparison"][:12])
         for row in document["certifications"]
-    ]
+    ]  # fmt: skip
     if rulings:
-        table("\nCourt, newest first", ("bundle", "verdict", "gain", "95 % interval", "pairs"), rulings)
+        columns = ("bundle", "verdict", "gain", "95 % interval", "pairs", "promotion", "comparison")
+        table("\nCourt, newest first (the gain of what is better is the one measured again)", columns, rulings)
     families = [
-        (row["name"], str(row["tried"]), str(row["accepted"]), str(row["failed"]), signed(row["mean_gain_bpb"]),
-         number(row["certified_bpb"]) if row["certified_bpb"] else "")
+        (row["family"], *(str(row[key]) for key in ("tried", "accepted", "out", "failed")),
+         signed(row["mean_gain_bpb"]), number(row["certified_bpb"]) if row["certified_bpb"] else "")
         for row in document["families"]
     ]  # fmt: skip
-    table("\nFamilies", ("family", "tried", "accepted", "failed", "gain, mean", "certified"), families)
-    if document["totals"]["queued"]:
-        console.print(f"\n{document['totals']['queued']} proposals are waiting for a campaign.")
+    columns = ("family", "tried", "accepted", "out", "failed", "gain, mean", "certified")
+    table("\nFamilies (a stack is counted with each of its own)", columns, families)
+    totals = document["totals"]
+    console.print()
+    for kind, by in (("trials", "status"), ("certifications", "verdict"), ("proposals", "status")):
+        parts = ", ".join(f"{count} {name}" for name, count in totals[f"{kind}_by_{by}"].items())
+        console.print(f"{totals[kind]} {kind}" + (f": {parts}" if parts else ""))
+
+
+def share(value: float | None) -> str:
+    """Of the full budget: `full`, `1/4`."""
+    return "" if value is None else "full" if value == 1.0 else str(Fraction(value).limit_denominator(1000))
+
+
+def brief(reason: str) -> str:
+    """A reason in the width of a table; `show RUN` has all of it."""
+    line = " ".join(reason.split())
+    return line if len(line) <= 100 else f"{line[:99]}…"
 
 
 def reproduced(document: Document) -> None:

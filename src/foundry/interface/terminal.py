@@ -16,7 +16,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from foundry.core.files import as_json
+from foundry.core.files import as_document
 
 NARROW = 60
 """Columns of a terminal below which a table that doesn't fit is told row by row."""
@@ -65,9 +65,9 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     return None
 
 
-def emit(document: dict[str, Any] | list[Any]) -> None:
+def emit(document: dict[str, Any]) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(as_json(document), indent=2, allow_nan=False) + "\n")
+    sys.stdout.write(json.dumps(as_document(document), indent=2, allow_nan=False) + "\n")
 
 
 class Stream:

@@ -9,6 +9,8 @@ from foundry.core.errors import WorkError
 from foundry.runs.ledger_file import LedgerFile, now, to_text
 from foundry.runs.owner import Owner, is_alive
 
+_COUNTS = "SELECT state, count(*) AS n FROM proposals GROUP BY state ORDER BY state"
+
 
 @final
 class Proposals:
@@ -56,11 +58,12 @@ class Proposals:
             write.execute("UPDATE proposals SET state='refused', result=? WHERE seq=? AND state='queued'", values)
             return dict(row) if row is not None else None
 
+    def counts(self) -> dict[str, int]:
+        """How many there are by state."""
+        return {row["state"]: row["n"] for row in self._file.rows(_COUNTS)}
+
     def waiting(self) -> int:
-        """How many are queued."""
-        row = self._file.row("SELECT count(*) AS n FROM proposals WHERE state = 'queued'")
-        assert row is not None
-        return row["n"]
+        return self.counts().get("queued", 0)
 
     def latest(self, limit: int, state: str | None = None) -> list[dict[str, Any]]:
         """The newest proposals first, with their results."""

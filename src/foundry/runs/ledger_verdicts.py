@@ -44,15 +44,16 @@ class Verdicts:
 
     def find(self, key: str, attempt: int) -> dict[str, Any] | None:
         """The document of a verdict that was given, else None."""
-        row = self._file.row("SELECT content FROM verdicts WHERE key = ? AND attempt = ?", key, attempt)
-        return json.loads(row["content"]) if row is not None else None
+        row = self._file.row("SELECT id, content FROM verdicts WHERE key = ? AND attempt = ?", key, attempt)
+        # a ledger of an earlier version has the id under another name
+        return {**json.loads(row["content"]), "comparison": row["id"]} if row is not None else None
 
     def record(
         self, key: str, attempt: int, kind: str, baseline: str, candidate: str, document: dict[str, Any]
     ) -> None:
-        """Record a verdict under `document["id"]`; the first for an attempt stays. `baseline` and `candidate` are
+        """Record a verdict under `document["comparison"]`; the first for an attempt stays. `baseline` and `candidate` are
         fingerprints of recorded recipes."""
-        values = (document["id"], key, attempt, kind, baseline, candidate, to_text(document), now())
+        values = (document["comparison"], key, attempt, kind, baseline, candidate, to_text(document), now())
         with self._file.writing() as write:
             write.execute(
                 "INSERT INTO verdicts(id, key, attempt, kind, baseline, candidate, content, created) "

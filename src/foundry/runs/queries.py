@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -14,20 +15,34 @@ from typing import Any, Literal
 from foundry.core import places
 from foundry.core.errors import RequestError
 from foundry.core.source_code import changed
-from foundry.runs.ledger import ledger_path
+from foundry.runs.ledger import Ledger, ledger_path
 from foundry.runs.ledger_file import LedgerFile
 from foundry.runs.owner import is_alive
+from foundry.runs.weights import run_folder
 
-Kind = Literal["run", "recipe", "verdict", "promotion"]
+Kind = Literal["run", "recipe", "comparison", "promotion"]
 STATUSES = ("queued", "running", "trained", "done", "failed")
 MAX_SHOWN_MATCHES = 8
+MAX_SHOWN_FILES = 100
+CURVE_POINTS = 48
 _JSON_COLUMNS = ("content", "sources", "effect", "probes")
 _KEYS: dict[Kind, tuple[str, str]] = {
     "run": ("runs", "id"),
     "recipe": ("recipes", "fingerprint"),
-    "verdict": ("verdicts", "id"),
+    "comparison": ("verdicts", "id"),
     "promotion": ("promotions", "id"),
 }
+_SHOWN_AS = {
+    "fingerprint": "recipe",
+    "from_fp": "from_recipe",
+    "to_fp": "to_recipe",
+    "baseline": "baseline_recipe",
+    "candidate": "candidate_recipe",
+    "verdict": "comparison",
+    "effect": "record",
+    **{key: f"{key}_unix" for key in ("created", "started", "finished", "written", "reverted")},
+}
+"""Column → key, where one thing would have two names, or none a unit."""
 # Without the texts, which would be megabytes of a long line.
 _LINEAGE = """
     SELECT id, track, kind, from_fp, to_fp, mutation, verdict, effect, created, written, reverted
@@ -88,13 +103,6 @@ def weights(path: Path | None = None) -> dict[str, int]:
     return row or {"runs": 0, "bytes": 0}
 
 
-def promotions(*, limit: int = 20, path: Path | None = None) -> list[dict[str, Any]]:
-    """The latest promotions of all tracks, newest first."""
-    with reading(path) as file:
-        rows = file.rows("SELECT * FROM promotions ORDER BY seq DESC LIMIT ?", limit) if file is not None else []
-    return [_promotion(row) for row in rows]
-
-
 def lineage(baseline: str, path: Path | None = None) -> list[dict[str, Any]]:
     """How the champion of a baseline file, by whatever path, came to be, oldest first."""
     names = dict.fromkeys((places.track(Path(baseline)), places.former_track(Path(baseline))))
@@ -113,7 +121,7 @@ def run(prefix: str, path: Path | None = None) -> dict[str, Any]:
 
 
 def show(prefix: str, path: Path | None = None) -> dict[str, Any]:
-    """All that is known of the run, recipe, verdict or promotion whose id is or begins with `prefix`; `kind` says which
+    """All that is known of the run, recipe, comparison or promotion whose id is or begins with `prefix`; `kind` says which
     it is. Raises RequestError when there is none, or more than one."""
     with reading(path) as file:
         kind, key = _resolve(file, prefix, tuple(_KEYS))
@@ -196,18 +204,22 @@ def _run(row: dict[str, Any]) -> dict[str, Any]:
     if row["status"] == "running" and not is_alive(owner):
         row["status"] = "queued" if row["val_bpb"] is row["certification_bpb"] is None else "done"
     row["limits"] = json.loads(row["limits"] or "null")
-    drop = ("id", "seq", "fence")
-    return {"run": row["id"], **{name: value for name, value in row.items() if name not in drop}}
+    row.pop("fence")
+    return {"run": row.pop("id"), **_opened(row)}
 
 
 def _promotion(row: dict[str, Any]) -> dict[str, Any]:
-    """A promotion's row as shown: without the texts, which `show` has."""
-    drop = ("seq", "old_text", "new_text")
-    return {name: value for name, value in _opened(row).items() if name not in drop}
+    """A promotion's row as shown. Its effect is the one measured again on pairs that decided nothing, whose mean isn't
+    flattered; `record` has the deciding pairs' too."""
+    shown = {"promotion": row.pop("id"), **_opened(row)}
+    again = shown["record"].get("remeasured") or {}
+    return {**shown, **{key: again.get(key) for key in ("effect_bpb", "interval_bpb", "n")}}
 
 
 def _opened(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: json.loads(value) if name in _JSON_COLUMNS else value for name, value in row.items()}
+    """A row with its JSON read and its columns called as documents call them."""
+    opened = {name: json.loads(value) if name in _JSON_COLUMNS else value for name, value in row.items()}
+    return {_SHOWN_AS.get(name, name): value for name, value in opened.items() if name != "seq"}
 
 
 def _one(file: LedgerFile, sql: str, key: str) -> dict[str, Any]:
@@ -224,36 +236,59 @@ def _show_run(file: LedgerFile, key: str) -> dict[str, Any]:
     run = _run(_one(file, f"{_RUN} WHERE runs.id = ?", key))
     scores = file.rows("SELECT * FROM scores WHERE run = ? ORDER BY seq", key)
     reads = file.rows("SELECT split, purpose, season, created FROM split_reads WHERE run = ? ORDER BY seq", key)
+    folder = run_folder(key)
     code = file.row("SELECT content FROM codes WHERE fingerprint = ?", run["code"])
     files = json.loads(code["content"]) if code is not None else None
     run["code"] = {"code": run["code"], "files": files, "changed": changed(files) if files is not None else None}
-    run["scores"] = [{k: v for k, v in _opened(score).items() if k not in ("seq", "run")} for score in scores]
-    return {**run, "split_reads": reads, "content": _recipe_row(file, run["recipe"])["content"]}
+    run["scores"] = [{k: v for k, v in _opened(score).items() if k != "run"} for score in scores]
+    run |= {"split_reads": [_opened(read) for read in reads], "content": _recipe_row(file, run["recipe"])["content"]}
+    return {**run, "folder": str(folder), "files": _files(folder), "curve": _curve(folder / "metrics.jsonl")}
+
+
+def _files(folder: Path) -> list[dict[str, Any]]:
+    """What a run has left on the disk: {"file", "bytes"}."""
+    found = sorted(file for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
+    return [{"file": str(file.relative_to(folder)), "bytes": file.stat().st_size} for file in found[:MAX_SHOWN_FILES]]
+
+
+def _curve(metrics: Path) -> list[dict[str, Any]]:
+    """Training's loss over the run: {"step", "loss"}, at most `CURVE_POINTS`, evenly spaced, the last one among them.
+    A run's code may have written the file: what is no number in it is passed over."""
+    points: list[dict[str, Any]] = []
+    with contextlib.suppress(OSError, UnicodeDecodeError), open(metrics) as lines:
+        for line in lines:
+            with contextlib.suppress(ValueError, KeyError, TypeError, OverflowError, RecursionError):
+                row = json.loads(line)
+                step, loss = int(row["step"]), float(row["loss"])
+                if math.isfinite(loss):
+                    points.append({"step": step, "loss": loss})
+    every = max(1, math.ceil(len(points) / CURVE_POINTS))
+    return points[::-1][::every][::-1]
 
 
 def _show_recipe(file: LedgerFile, key: str) -> dict[str, Any]:
     recipe = _recipe_row(file, key)
-    recipe.pop("seq")
     rows = file.rows(f"{_RUN} WHERE runs.recipe = ? ORDER BY runs.seq DESC LIMIT 20", key)
-    verdicts = file.rows("SELECT id, kind FROM verdicts WHERE candidate = ? ORDER BY seq DESC LIMIT 20", key)
-    return {**recipe, "runs": [_run(row) for row in rows], "verdicts": verdicts}
+    sql = "SELECT id AS comparison, kind FROM verdicts WHERE candidate = ? ORDER BY seq DESC LIMIT 20"
+    return {**recipe, "runs": [_run(row) for row in rows], "comparisons": file.rows(sql, key)}
 
 
-def _show_verdict(file: LedgerFile, key: str) -> dict[str, Any]:
-    verdict = _opened(_one(file, "SELECT * FROM verdicts WHERE id = ?", key))
-    document = verdict.pop("content")
-    verdict["verdict_kind"] = verdict.pop("kind")
-    verdict.pop("seq")
-    return {**verdict, **document}
+def _show_comparison(file: LedgerFile, key: str) -> dict[str, Any]:
+    row = _opened(_one(file, "SELECT * FROM verdicts WHERE id = ?", key))
+    document, row["comparison_kind"] = row.pop("content"), row.pop("kind")
+    shown = {**document, "comparison": row.pop("id"), **row}
+    if shown["comparison_kind"] == "compare":
+        arms = shown["baseline_recipe"], shown["candidate_recipe"]
+        shown |= {"corrected": False, "asked": Ledger(file).verdicts.compared(*arms)}
+    return {key: value for key, value in shown.items() if key not in ("kind", "id")}
 
 
 def _show_promotion(file: LedgerFile, key: str) -> dict[str, Any]:
-    promotion = _opened(_one(file, "SELECT * FROM promotions WHERE id = ?", key))
+    promotion = _promotion(_one(file, "SELECT * FROM promotions WHERE id = ?", key))
     promotion["promotion_kind"] = promotion.pop("kind")
-    promotion.pop("seq")
-    before = promotion["from_fp"] and _recipe_row(file, promotion["from_fp"])["content"]
-    after = _recipe_row(file, promotion["to_fp"])["content"]
+    before = promotion["from_recipe"] and _recipe_row(file, promotion["from_recipe"])["content"]
+    after = _recipe_row(file, promotion["to_recipe"])["content"]
     return {**promotion, "edits": plain_diff(before, after) if before else []}
 
 
-_SHOW = {"run": _show_run, "recipe": _show_recipe, "verdict": _show_verdict, "promotion": _show_promotion}
+_SHOW = {"run": _show_run, "recipe": _show_recipe, "comparison": _show_comparison, "promotion": _show_promotion}

@@ -95,7 +95,7 @@ def summary() -> dict[str, Any]:
         streams: dict[str, dict[str, Any]] = {}
         for stream in get_args(Stream):
             if (season := ledger.budget.season(stream)) is not None:
-                opened = {"opened_by": season["opened_by"], "opened": season["created"], "why": season["why"]}
+                opened = {"opened_by": season["opened_by"], "opened_unix": season["created"], "why": season["why"]}
                 streams[stream] = _summary(state(ledger.budget.history(season["id"]))) | opened
         return {
             **streams.get("better", {**_summary(Budget()), **_SEASON}),
@@ -105,7 +105,7 @@ def summary() -> dict[str, Any]:
         }
 
 
-_SEASON = {"opened_by": None, "opened": None, "why": ""}
+_SEASON = {"opened_by": None, "opened_unix": None, "why": ""}
 
 
 def _summary(now: Budget) -> dict[str, Any]:

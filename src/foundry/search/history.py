@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter, deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,57 +11,59 @@ from foundry.mutate.mutation import parse
 from foundry.runs.ledger import Ledger
 from foundry.runs.ledger_file import LedgerFile
 from foundry.runs.queries import reading
-from foundry.search.proposals import told
+from foundry.search.campaign.told import certification, trial
+from foundry.search.proposals import told as proposal
 
 PAGE = 500
-TRIAL = ("word", "point", "by", "why", "proposal", "status", "reason", "gain", "interval", "share", "fresh", "flops")
-RULING = ("point", "word", "claimed", "effect", "interval", "n", "verdict", "promotion")
 
 
 def history(limit: int, word: str = "") -> dict[str, Any]:
-    """{"trials", "certifications", "families", "words", "proposals", "totals"}, newest first; trials with `word` in
-    their mutation. A trial's gain is against the frontier of its time, on the share of the budget that it got."""
-    trials: list[dict[str, Any]] = []
-    certifications: list[dict[str, Any]] = []
+    """{"trials", "certifications", "families", "mutations", "proposals", "totals"}, newest first; trials with `word` in
+    their mutation. Totals are of all there is."""
+    trials: deque[dict[str, Any]] = deque(maxlen=limit)
+    certifications: deque[dict[str, Any]] = deque(maxlen=limit)
     families: dict[str, dict[str, Any]] = {}
-    words: dict[str, dict[str, Any]] = {}
+    mutations: dict[str, dict[str, Any]] = {}
+    statuses: Counter[str] = Counter()
+    verdicts: Counter[str] = Counter()
+    proposals: list[dict[str, Any]] = []
+    asked: dict[str, int] = {}
     with reading() as file:
-        if file is None or file.row("SELECT 1 FROM sqlite_master WHERE name = 'events'") is None:
-            return _document([], [], {}, {}, [], 0)
-        for event in _events(file, ("raced", "certified")):
-            if event["kind"] == "certified":
-                ruling = {key: event[key] for key in RULING}
-                certifications.append({**ruling, "moves": [move["word"] for move in event["moves"]]})
-                if event["better"]:
+        known = file is not None and file.row("SELECT 1 FROM sqlite_master WHERE name = 'events'") is not None
+        for event in _events(file, ("raced", "certified", "pruned")) if file is not None and known else ():
+            if event["kind"] != "raced":
+                if (told := certification(event)) is not None:
+                    certifications.append(told)
+                    verdicts[told["verdict"]] += 1
+                if event["better"] and event["kind"] == "certified":
                     _certified(families, event)
                 continue
-            for trial in event["trials"]:
-                parts = [str(change) for change in parse(trial["word"]).changes]
-                for table, keys in ((words, parts), (families, [part.partition(":")[0] for part in parts])):
+            for each in event["trials"]:
+                statuses[each["status"]] += 1
+                parts = [str(change) for change in parse(each["word"]).changes]
+                for table, keys in ((mutations, parts), (families, [part.partition(":")[0] for part in parts])):
                     for key in dict.fromkeys(keys):
-                        _count(table.setdefault(key, _nothing()), trial, len(parts))
+                        _count(table.setdefault(key, _nothing()), each, len(parts))
                 if not word or any(word in (part, part.partition(":")[0]) for part in parts):
-                    trials = [*trials[-limit + 1 :], {key: trial[key] for key in TRIAL}] if limit > 1 else [trial]
-        queue = Ledger(file).proposals
-        asked, waiting = [told(row) for row in queue.latest(limit)], queue.waiting()
-    return _document(trials, certifications[-limit:], families, words, asked, waiting)
-
-
-def _document(
-    trials: list[Any],
-    rulings: list[Any],
-    families: dict[str, Any],
-    words: dict[str, Any],
-    asked: list[Any],
-    queued: int,
-) -> dict[str, Any]:
+                    trials.append(trial(each))
+        if file is not None:
+            queue = Ledger(file).proposals
+            proposals, asked = [proposal(row) for row in queue.latest(limit)], queue.counts()
     return {
-        "trials": trials[::-1],
-        "certifications": rulings[::-1],
-        "families": _ranked(families),
-        "words": _ranked(words),
-        "proposals": asked,
-        "totals": {"queued": queued, "words": len(words), "trials": sum(each["alone"] for each in words.values())},
+        "trials": [*reversed(trials)],
+        "certifications": [*reversed(certifications)],
+        "families": _ranked(families, "family"),
+        "mutations": _ranked(mutations, "mutation"),
+        "proposals": proposals,
+        "totals": {
+            "trials": statuses.total(),
+            "trials_by_status": dict(statuses),
+            "certifications": verdicts.total(),
+            "certifications_by_verdict": dict(verdicts),
+            "mutations": len(mutations),
+            "proposals": sum(asked.values()),
+            "proposals_by_status": asked,
+        },
     }
 
 
@@ -78,17 +81,18 @@ def _events(file: LedgerFile, kinds: tuple[str, ...]) -> Iterator[dict[str, Any]
 
 
 def _nothing() -> dict[str, Any]:
-    return {"tried": 0, "alone": 0, "failed": 0, "accepted": 0, "certified_bpb": 0.0, "_gains": 0, "_total": 0.0}
+    """`tried` is accepted, failed and out together; a stack's trial is counted with each that is in it."""
+    counts = dict.fromkeys(("tried", "alone", "accepted", "failed", "out"), 0)
+    return {**counts, "certified_bpb": 0.0, "_gains": 0, "_total": 0.0}
 
 
-def _count(record: dict[str, Any], trial: dict[str, Any], parts: int) -> None:
+def _count(record: dict[str, Any], each: dict[str, Any], parts: int) -> None:
     record["tried"] += 1
     record["alone"] += parts == 1
-    record["failed"] += trial["status"] == "failed"
-    record["accepted"] += trial["status"] == "accepted"
-    if trial["gain"] is not None:
+    record[each["status"] if each["status"] in ("accepted", "failed") else "out"] += 1
+    if each["gain"] is not None:
         record["_gains"] += 1
-        record["_total"] += trial["gain"] / parts
+        record["_total"] += each["gain"] / parts
 
 
 def _certified(families: dict[str, Any], event: dict[str, Any]) -> None:
@@ -102,11 +106,11 @@ def _certified(families: dict[str, Any], event: dict[str, Any]) -> None:
             record["certified_bpb"] += (event["effect"] or 0.0) * share / len(names)
 
 
-def _ranked(table: dict[str, Any]) -> list[dict[str, Any]]:
+def _ranked(table: dict[str, Any], kind: str) -> list[dict[str, Any]]:
     """Those that pay first: by certified gain, then by the mean of what was seen."""
     rows = [
         {
-            "name": name,
+            kind: name,
             **{key: value for key, value in record.items() if not key.startswith("_")},
             "mean_gain_bpb": record["_total"] / record["_gains"] if record["_gains"] else None,
         }

@@ -160,12 +160,12 @@ def crown(lab: Lab, path: Path, arms: tuple[Arm, Arm], verdict: dict[str, Any]) 
     Raises WorkError as `promote`."""
     baseline, winner = arms[0].recipe, arms[1].recipe
     last = lab.ledger.promotions.last(track_of(path))
-    if last is not None and last["verdict"] == verdict["id"] and last["to_fp"] == winner.fingerprint:
+    if last is not None and last["verdict"] == verdict["comparison"] and last["to_fp"] == winner.fingerprint:
         settle(lab.ledger, path, lab.say)  # it was promoted before this process was stopped
         return last["id"], json.loads(last["effect"])
     _text_of(lab.ledger, path, baseline)  # a champion that is none any more costs no sealed reads
     record = {**{key: verdict[key] for key in RECORDED}, "reference": arms[1].reference, **_sealed(lab, arms, verdict)}
-    return promote(lab.ledger, path, baseline, winner, verdict["id"], record), record
+    return promote(lab.ledger, path, baseline, winner, verdict["comparison"], record), record
 
 
 def _sealed(lab: Lab, arms: tuple[Arm, Arm], verdict: dict[str, Any]) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def _sealed(lab: Lab, arms: tuple[Arm, Arm], verdict: dict[str, Any]) -> dict[st
     recorded. Once the season's reads are spent it is null, and `test_why` says so: nothing is decided by it.
 
     The runs are those of the re-measurement, trained already."""
-    season, purpose, means = verdict["budget"]["season"], f"promotion {verdict['id']}", []
+    season, purpose, means = verdict["budget"]["season"], f"promotion {verdict['comparison']}", []
     for arm in arms:
         specs = [lab.spec(arm, seed) for seed in verdict["remeasured_seeds"]]
         try:
@@ -205,4 +205,5 @@ def revert(ledger: Ledger, path: Path, to: str | None = None) -> dict[str, Any]:
         raise RequestError("revert.nothing", str(path), "no earlier baseline to go back to", got=to, choices=choices)
     previous, mutation = standing["from_fp"], f"revert of {standing['mutation']}"
     entry = _change(ledger, path, current, previous, mutation, text, standing["old_text"], reverts=standing["id"])
-    return {"promotion": entry, "from": current.fingerprint, "to": previous, "file": str(path), "settled": settled}
+    recipes = {"from_recipe": current.fingerprint, "to_recipe": previous}
+    return {"promotion": entry, **recipes, "file": str(path), "settled": settled}

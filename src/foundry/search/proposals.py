@@ -10,6 +10,7 @@ from typing import Any
 from foundry.core.errors import RequestError
 from foundry.runs.ledger import Ledger
 from foundry.runs.queries import reading
+from foundry.search.campaign.told import trial
 
 
 def propose(baseline: Path, text: str, why: str, who: str) -> dict[str, Any]:
@@ -56,5 +57,5 @@ def told(row: dict[str, Any]) -> dict[str, Any]:
         "proposal": row["seq"],
         **{key: row[key] for key in ("mutation", "why", "who")},
         "status": row["state"],
-        "result": row["result"] or None,
+        "result": trial(row["result"]) or None,
     }

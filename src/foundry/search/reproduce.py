@@ -35,11 +35,11 @@ def reproduce(name: str, pairs: int, jobs: int, device: str, watcher: Watcher, s
 
     Raises RequestError for what isn't a promotion on a verdict; WorkError for other data, or a damaged record."""
     promotion = queries.show(name)
-    if promotion["kind"] != "promotion" or promotion["verdict"] is None:
+    if promotion["kind"] != "promotion" or promotion["comparison"] is None:
         what = promotion["kind"] if promotion["kind"] != "promotion" else promotion["promotion_kind"]
         message = f"a {what} has no verdict to reproduce"
         raise RequestError("reproduce.not_a_promotion", name, message, hint="foundry lineage --json lists promotions")
-    verdict = queries.show(promotion["verdict"])
+    verdict = queries.show(promotion["comparison"])
     seeds, fingerprints = verdict["remeasured_seeds"][:pairs], [arm["recipe"] for arm in verdict["arms"]]
     with tempfile.TemporaryDirectory(prefix="reproduce-", dir=places.runs().absolute()) as folder:
         rows: list[dict[str, Any]] = []
@@ -124,9 +124,9 @@ def _document(promotion: dict[str, Any], verdict: dict[str, Any], rows: list[dic
     exact = all(row["equal"] for row in rows)
     within = effect is not None and low <= effect <= high
     return {
-        "promotion": promotion["id"],
+        "promotion": promotion["promotion"],
         "mutation": promotion["mutation"],
-        "verdict": promotion["verdict"],
+        "comparison": promotion["comparison"],
         "recorded_effect_bpb": verdict["remeasured"]["effect_bpb"],
         "recorded_interval_bpb": [low, high],
         "effect_bpb": effect,

@@ -96,7 +96,7 @@ def ruling(verdict: dict[str, Any], pair_flops: float) -> Ruling:
         n=verdict["n"],
         runs=2 * (verdict["n"] + fresh),
         flops=sum(arm["cost"]["flops"] for arm in verdict["arms"]) + fresh * pair_flops,
-        id=verdict.get("id", ""),
+        id=verdict.get("comparison", ""),
     )
 
 

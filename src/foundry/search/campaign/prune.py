@@ -47,6 +47,7 @@ def pruning(field: Field, court: Court, state: State, policy: Policy) -> Event:
             "removed": best["word"],
             "word": ruling.word,
             "better": ruling.better,
+            "interval": ruling.interval_bpb and list(ruling.interval_bpb),
         }
         event |= {"effect": ruling.effect_bpb, "n": ruling.n, "verdict": ruling.id, "promotion": ruling.promotion}
     return {**event, "runs": runs, "flops": flops}

@@ -76,6 +76,9 @@ class Race:
     def run(self) -> Event:
         """The event `raced`: what became of each candidate, and which one, if any, moved the frontier."""
         finalists = self._climb()
+        for runner in finalists:
+            if runner.point in self.state.ruled:
+                runner.reason = "the court has turned it down"
         worthy = [runner for runner in finalists if runner.worth and runner.point not in self.state.ruled]
         worthy = [*self._stacked(worthy), *worthy]
         worthy.sort(key=lambda runner: -runner.gains[FULL])
@@ -83,6 +86,8 @@ class Race:
         if accepted is not None:
             accepted.status = "accepted"
         waiting = [runner for runner in worthy if accepted and runner.status == "survived"]
+        for runner in waiting:
+            runner.reason = "gained beside the accepted one: in the next round again"
         return {
             "kind": "raced",
             "trials": [runner.trial(self.sigma) for runner in self.runners],
@@ -143,6 +148,8 @@ class Race:
         bar = max(self.policy.min_effect, self.policy.worth_z * self.sigma)
         for runner in finished:
             runner.worth, runner.status = runner.gains[FULL] > bar, "survived"
+            if not runner.worth and not runner.reason:  # an audited one's says why it was out
+                runner.reason = f"no more than {bar:.4f}, which may be noise"
 
     def _rung(self, runners: Sequence[Runner], share: float) -> None:
         """All of them and the frontier, on the race's seed."""
@@ -174,10 +181,14 @@ class Race:
             if gain + self.policy.hopeless_z * error > self.policy.min_effect
         ]
         hopeful.sort(key=lambda pair: -pair[0])
-        alive = [runner for _, runner in hopeful[: math.ceil(len(self.runners) / self.policy.eta)]]
+        places = math.ceil(len(self.runners) / self.policy.eta)
+        alive = [runner for _, runner in hopeful[:places]]
         out = [runner for runner in runners if runner not in alive]
-        for runner in out:
-            runner.status = "eliminated"
+        late = [runner for _, runner in hopeful[places:]]
+        for (gain, error), runner in expected:
+            if runner in out:
+                why = f"not among the best {places}" if runner in late else "no hope"
+                runner.status, runner.reason = "eliminated", f"{why}: forecast {gain:+.4f} ± {error:.4f}"
         return alive, out
 
     def _holds(self, runner: Runner) -> bool:
@@ -201,8 +212,10 @@ class Race:
             runner.status, runner.reason = "failed", f"{failed.reason}: {failed.detail}" if failed else "no baseline"
             return False
         bar = max(self.policy.min_effect, self.policy.accept_z * self.sigma / math.sqrt(len(runner.fresh)))
-        runner.status = "refuted"
-        return fmean(runner.fresh) > bar
+        if fmean(runner.fresh) > bar:
+            return True
+        runner.status, runner.reason = "refuted", f"no more than {bar:.4f} on {len(runner.fresh)} fresh seeds"
+        return False
 
     def _charge(self, outcome: Outcome, runner: Runner | None = None) -> None:
         self.runs += 1

@@ -33,7 +33,7 @@ def document(baseline: Path, state: State, strategy: Strategy, ended: str, polic
         "candidates": len(state.tried),
         "certifications": state.certifications,
         "promotions": _promotions(baseline),
-        "provisional": {"moves": [move["word"] for move in state.moves], "claimed_bpb": state.gain},
+        "provisional": {"mutations": [move["word"] for move in state.moves], "claimed_bpb": state.gain},
         "false_kills": false_kills(state),
         "strategies": strategy.shares() if isinstance(strategy, Portfolio) else {strategy.name: 1.0},
     }
@@ -52,22 +52,12 @@ def false_kills(state: State) -> dict[str, Any]:
     n, k = state.audited, state.wrongly_killed
     low = float(beta.ppf(0.025, k, n - k + 1)) if k else 0.0
     high = float(beta.ppf(0.975, k + 1, n - k)) if k < n else 1.0
-    return {"audited": n, "wrong": k, "rate": k / n if n else None, "interval": [low, high]}
+    return {"audited": n, "wrong": k, "rate": k / n if n else None, "rate_interval": [low, high]}
 
 
 def _promotions(baseline: Path) -> list[dict[str, Any]]:
     """Standing promotions of the file, oldest first, with the effect measured again."""
-    found: list[dict[str, Any]] = []
-    for entry in lineage(str(baseline)):
-        if entry["kind"] == "promote" and not entry["reverted"]:
-            again = (entry["effect"] or {}).get("remeasured") or {}
-            found.append(
-                {
-                    "promotion": entry["id"],
-                    "mutation": entry["mutation"],
-                    "effect_bpb": again.get("effect_bpb"),
-                    "interval_bpb": again.get("interval_bpb"),
-                    "to": entry["to_fp"],
-                }
-            )
-    return found
+    keys = ("promotion", "mutation", "comparison", "effect_bpb", "interval_bpb", "n", "from_recipe", "to_recipe")
+    line = lineage(str(baseline))
+    standing = (entry for entry in line if entry["kind"] == "promote" and not entry["reverted_unix"])
+    return [{key: entry[key] for key in keys} for entry in standing]

@@ -175,6 +175,7 @@ class State:
     def _pruned(self, event: Event) -> None:
         self.prunable = None
         self.next_seed = max([self.next_seed, *(seed + 1 for seed in event["fresh"])])
+        self.certifications += bool(event["word"])
         if event["better"]:
             self.promotions += 1
             self.ruled = set()

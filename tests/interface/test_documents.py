@@ -1,0 +1,171 @@
+"""What the commands print of one ledger: one thing has one name and one number, and nothing is left unsaid."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from foundry.core.errors import REASONS
+from foundry.interface.cli import main
+from foundry.interface.report import flops
+from foundry.judge.budget import Control
+from foundry.judge.verdict import Word
+from foundry.runs import queries
+from foundry.search.campaign import race
+from foundry.search.campaign.policy import Limits
+from foundry.search.campaign.run import CampaignPlan, campaign
+from soak.endless import InstantLab
+from soak.trainer import noise
+from tests.home import ROOT, write_tiny
+
+BASELINE = Path("experiments/baseline.yaml")
+ELSEWHERE = {"id", "fingerprint", "from_fp", "to_fp", "point", "word", "moves", "gain", "interval", "effect", "claimed",
+             "created", "started", "finished", "written", "reverted", "opened", "to", "from"}  # fmt: skip
+"""Keys that say what another key says, or leave out a unit."""
+
+
+def score(spec: Any, split: str) -> float:
+    """Better with the learning rate up to 1e-2, on any budget."""
+    lr = spec.recipe.to_dict()["train"]["optimizer"]["lr"]
+    return 3.0 + 0.1 * abs(math.log10(lr) + 2.0) + noise(spec.seed, split, spec.recipe.fingerprint)
+
+
+@pytest.fixture(scope="module")
+def climbed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Path, dict[str, Any]]:
+    """A place where a campaign has promoted something, and its document."""
+    place = tmp_path_factory.mktemp("climbed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setenv("FOUNDRY_CACHE", str(cache))
+        write_tiny(BASELINE, train__optimizer__lr=1e-5, budget__tokens=64 * 32)
+        space = Path("space.yaml")
+        space.write_text("mutations: [lr:1e-2, lr:1e-4, norm:rmsnorm, weight_decay:0, warmup:0, ema:0.9, init:zero]\n")
+        with InstantLab(score=score) as lab:
+            plan = CampaignPlan(Limits(runs=140), "evolve", space)
+            document = campaign(lab, BASELINE, plan, lambda *pair: None, lambda event, state: None)
+    assert document["promotions"]
+    return place, document
+
+
+@pytest.fixture
+def promoted(climbed: tuple[Path, dict[str, Any]], home: Path) -> dict[str, Any]:
+    """The same, in a place of the test's own."""
+    shutil.copytree(climbed[0], home, dirs_exist_ok=True)
+    return climbed[1]
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+    assert main([*arguments]) == code
+    return capsys.readouterr().out
+
+
+def test_a_promotion_has_one_effect_and_one_id_wherever_it_is_told(
+    promoted: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    of_campaign = promoted["promotions"][0]
+    name, effect = of_campaign["promotion"], of_campaign["effect_bpb"]
+    line = json.loads(said(capsys, "lineage", "--json"))["promotions"][1]
+    shown = json.loads(said(capsys, "show", name, "--json"))
+    tried = json.loads(said(capsys, "history", "--json"))["certifications"]
+    (court,) = (row for row in tried if row["promotion"] == name)
+    for told in (line, shown, court):
+        assert (told["promotion"], told["effect_bpb"], told["comparison"]) == (name, effect, of_campaign["comparison"])
+    comparison = json.loads(said(capsys, "show", of_campaign["comparison"], "--json"))
+    assert comparison["remeasured"]["effect_bpb"] == effect
+    deciding = f"{comparison['effect_bpb']:+.4f}"
+    assert deciding != f"{effect:+.4f}", "else this test sees nothing"
+    for arguments in (("lineage",), ("history",), ("show", name)):
+        printed = said(capsys, *arguments)
+        assert name[:12] in printed and f"{effect:+.4f}" in printed
+        assert deciding not in printed or "that decided, which flatter" in printed
+
+
+def test_history_says_why_each_went_out_and_on_what_budget_and_its_totals_add_up(
+    promoted: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = json.loads(said(capsys, "history", "--limit", "1000", "--json"))
+    trials, totals = document["trials"], document["totals"]
+    assert len(trials) == totals["trials"] == sum(totals["trials_by_status"].values())
+    for status, count in totals["trials_by_status"].items():
+        assert count == sum(row["status"] == status for row in trials)
+    assert {row["budget_share"] for row in trials} == {0.25, 1.0}
+    assert {"accepted", "eliminated"} <= totals["trials_by_status"].keys()
+    assert all(row["reason"] for row in trials if row["status"] != "accepted")
+    assert len(document["certifications"]) == totals["certifications"] == promoted["certifications"]
+    for row in (*document["families"], *document["mutations"]):
+        assert row["tried"] == row["accepted"] + row["out"] + row["failed"]
+    printed = said(capsys, "history", "--limit", "1000")
+    assert "1/4" in printed and "full" in printed and f"{totals['trials']} trials: " in printed
+    assert all(row["reason"][:40] in " ".join(printed.split()) for row in trials if len(row["reason"]) < 40)
+
+
+def keys(value: Any) -> Iterator[tuple[str, Any]]:
+    for each in value if isinstance(value, list) else ():
+        yield from keys(each)
+    for key, each in value.items() if isinstance(value, dict) else ():
+        yield key, each
+        if key not in ("content", "files", "old", "new"):  # what a user's recipe says
+            yield from keys(each)
+
+
+def test_every_document_has_a_schema_and_calls_one_thing_by_one_name(
+    promoted: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    promotion = promoted["promotions"][0]
+    run = json.loads(said(capsys, "log", "--json"))["runs"][0]["run"]
+    asked = [
+        *(["show", promotion[key]] for key in ("promotion", "comparison", "to_recipe")),
+        ["show", run],
+        *([name] for name in ("log", "lineage", "budget", "kinds", "mutate", "history", "proposals")),
+        ["diff", str(BASELINE), promotion["from_recipe"]],
+        ["propose", "depth:2"],
+        ["mutate", "depth:2"],
+        ["revert"],
+    ]
+    wrong = [["show", "zzz"], ["train", "nothing.yaml"], ["sweep"]]
+    for arguments in (*asked, *wrong):
+        document = json.loads(said(capsys, *arguments, "--json", code=2 if arguments in wrong else 0))
+        assert document["schema"] == 1
+        for key, value in keys(document):
+            assert key not in ELSEWHERE, f"{arguments}: {key}"
+            if key in ("run", "recipe", "promotion", "comparison", "from_recipe", "to_recipe") and value:
+                assert len(value) == 32 and int(value, 16), f"{arguments}: {key} is {value}"
+    assert not ELSEWHERE & dict(keys({"campaign": promoted})).keys()
+
+
+def test_a_run_is_shown_with_its_curve_and_its_files(
+    promoted: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = json.loads(said(capsys, "log", "--json"))["runs"][0]["run"]
+    folder = Path(json.loads(said(capsys, "show", run, "--json"))["folder"])
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = ['{"step": 1, "loss": 4.0}', "[]", '{"step": 2, "loss": NaN}', "no json", '{"step": 3, "loss": 1.0}', '{"s']
+    (folder / "metrics.jsonl").write_text("\n".join(lines))
+    document = json.loads(said(capsys, "show", run, "--json"))
+    assert document["curve"] == [{"step": 1, "loss": 4.0}, {"step": 3, "loss": 1.0}]
+    assert {"file": "metrics.jsonl", "bytes": len("\n".join(lines))} in document["files"]
+    printed = said(capsys, "show", run)
+    assert "training loss █▁  4.000 at step 1, 1.000 at step 3" in printed
+    assert str(folder / "metrics.jsonl") in printed and "bits per byte" in printed
+    (folder / "metrics.jsonl").write_text("".join(f'{{"step": {i}, "loss": 1.5}}\n' for i in range(1, 1000)))
+    curve = json.loads(said(capsys, "show", run, "--json"))["curve"]
+    assert len(curve) <= 48 and curve[-1]["step"] == 999
+
+
+def test_every_status_word_is_documented() -> None:
+    words = {*queries.STATUSES, *REASONS, *get_args(Word), *get_args(Control)}
+    words |= {*re.findall(r'status.*= "(\w+)"', Path(race.__file__).read_text())}
+    assert {"accepted", "refuted", "eliminated", "unpaired", "incomparable"} <= words
+    text = (ROOT / "docs" / "json.md").read_text()
+    assert [word for word in words if f"`{word}`" not in text] == []
+
+
+def test_compute_is_told_in_the_unit_that_fits() -> None:
+    assert [flops(value) for value in (0.0, 950.0, 3.2e9, 1e12, 2.5e15)] == ["0", "950", "3.2 G", "1 T", "2.5 P"]
