@@ -86,7 +86,7 @@ def test_json_has_the_promised_keys_and_the_ledger_answers_about_them(home: Path
         "arms",
         "report",
     } <= compared.keys()
-    assert json.loads(Path(compared["report"]).read_text()) == compared
+    assert json.loads(Path(compared["report"]).read_text()).items() <= compared.items()
     for arm in compared["arms"]:
         assert {"name", "recipe", "runs", "budget_tokens", "budget_flops", "cost"} <= arm.keys()
         assert all({"run", "seed", "status", "val_bpb"} <= one.keys() for one in arm["runs"])
