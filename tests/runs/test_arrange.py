@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 from foundry.core.errors import RunFailure
+from foundry.mutate import mutate
 from foundry.recipe import Recipe
 from foundry.runs import arrange
 from foundry.runs.arrange import MEASURE, TOGETHER, TRAIN, Arranger, best_width
 from foundry.runs.engine import Engine
-from foundry.runs.weights import run_folder
+from foundry.runs.result import RunResult
 from foundry.runs.task import Ended, Progress
-from foundry.train import pace, population_worker
+from foundry.runs.weights import run_folder
+from foundry.train import pace, population_worker, worker
 from foundry.train.direct import LocalLine
 from foundry.train.population_worker import unpack
 from tests.home import small_lab
@@ -170,8 +172,11 @@ def test_measuring_gives_a_rate_for_each_width_up_to_the_fall(home: Path, monkey
     assert pace.main({"jobs": packed, "widths": [1, 4]}, LocalLine())["rates"].keys() == {"1"}
 
 
-def scores(home: Path, monkeypatch: pytest.MonkeyPatch, width: int) -> dict[str, Any]:
-    """Five seeds of the tiny recipe, trained in populations of up to `width`; bpb by seed, tasks by target."""
+def trained(
+    home: Path, monkeypatch: pytest.MonkeyPatch, width: int, *words: str
+) -> tuple[list[RunResult], list[str]]:
+    """Five runs of the tiny recipe, each with its seed and its word, trained in populations of up to `width`; and the
+    targets of the tasks that it took."""
     monkeypatch.setenv("FOUNDRY_RUNS", str(home / f"runs{width}"))
     monkeypatch.setattr(arrange, "WORTH_STEPS", {"cpu": 0})
     monkeypatch.setattr(arrange, "_recorded", lambda key: {1: 1.0, width: 2.0 if width > 1 else 1.0})
@@ -185,30 +190,45 @@ def scores(home: Path, monkeypatch: pytest.MonkeyPatch, width: int) -> dict[str,
     )
     with small_lab() as lab:
         recipe = Recipe.load(BASELINE)
-        asks = [(lab.spec(lab.arm_of(recipe), seed), lab.data(recipe)) for seed in range(5)]
+        recipes = [mutate(recipe, word)[0] for word in words] or [recipe] * 5
+        asks = [(lab.spec(lab.arm_of(each), seed), lab.data(each)) for seed, each in enumerate(recipes)]
         results = lab.engine.gather(asks)
-        folders = [run_folder(result.id) for result in results]
-        assert [lab.ledger.runs.get(result.id)["status"] for result in results] == ["done"] * 5
-        assert all((folder / "checkpoint" / "model.safetensors").exists() for folder in folders)
-        assert all(json.loads((folder / "status.json").read_text())["status"] == "done" for folder in folders)
-    return {"bpb": [result.bpb for result in results], "targets": targets}
+        for result in results:
+            folder, done = run_folder(result.id), result.status == "done"
+            assert lab.ledger.runs.get(result.id)["status"] == result.status
+            assert (folder / "checkpoint" / "model.safetensors").exists() == done
+            assert json.loads((folder / "status.json").read_text())["status"] == result.status
+    return results, targets
 
 
-def test_a_sweep_in_populations_scores_as_one_run_at_a_time(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_in_populations_scores_as_one_run_at_a_time_and_who_diverges_fails_by_itself(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("lr:1e-3", "lr:2e-3", "lr:10+weight_decay:10", "lr:3e-3", "lr:4e-3")
     with monkeypatch.context() as patch:
-        apart = scores(home, patch, 1)
+        apart, alone = trained(home, patch, 1, *words)
     with monkeypatch.context() as patch:
-        joined = scores(home, patch, 3)
-    assert apart["targets"].count(TRAIN) == 5 and joined["targets"].count(TOGETHER) == 2
-    assert joined["targets"].count(TRAIN) == 0
-    assert joined["bpb"] == pytest.approx(apart["bpb"], abs=1e-4)
+        joined, together = trained(home, patch, 3, *words)
+    assert alone.count(TRAIN) == 5 and together.count(TOGETHER) == 2 and together.count(TRAIN) == 0
+    for one, other in zip(apart, joined, strict=True):
+        assert (one.status, one.reason) == (other.status, other.reason)
+        assert one.bpb == (pytest.approx(other.bpb, abs=1e-4) if other.bpb is not None else None)
+    assert [result.reason for result in joined] == [None, None, "nan", None, None]
 
 
-def test_a_population_that_fails_whole_is_trained_one_by_one(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_population_that_fails_whole_is_trained_one_by_one_and_who_is_too_large_alone_fails(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(arrange, "TOGETHER", f"{__name__}:too_wide")
-    joined = scores(home, monkeypatch, 3)
-    assert joined["targets"].count(TRAIN) == 5
+    monkeypatch.setattr(arrange, "TRAIN", f"{__name__}:too_wide_with_seed_2")
+    joined, targets = trained(home, monkeypatch, 3)
+    assert targets.count(arrange.TRAIN) == 5
+    assert [result.reason for result in joined] == [None, None, "oom", None, None]
 
 
 def too_wide(payload: dict[str, Any], line: Any) -> dict[str, Any]:
     raise RunFailure("oom", "too wide")
+
+
+def too_wide_with_seed_2(payload: dict[str, Any], line: Any) -> dict[str, Any]:
+    return too_wide(payload, line) if payload["seed"] == 2 else worker.main(payload, line)

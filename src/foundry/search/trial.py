@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -195,10 +196,11 @@ def _keep_report(document: dict[str, Any]) -> None:
     if path.exists():
         return
     write_document(path, document)
+    now = time.time()
     with os.scandir(path.parent) as entries:
-        written = sorted((entry.stat().st_mtime_ns, entry.path) for entry in entries)
-    for _, old in written[:-MOST_REPORTS]:
-        Path(old).unlink(missing_ok=True)
+        ages = [(now - entry.stat().st_mtime, entry.path) for entry in entries]
+    for _, old in sorted(ages, key=lambda each: math.inf if each[0] < 0 else each[0])[MOST_REPORTS:]:
+        Path(old).unlink(missing_ok=True)  # what is of the future is older than the clock's last step back
 
 
 def _run_seconds(arm: Arm, found: verdict.Arm) -> float | None:
