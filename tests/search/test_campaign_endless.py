@@ -12,16 +12,8 @@ from foundry.runs import queries
 from foundry.runs.ledger import Ledger
 from foundry.search import promote as promotion
 from soak.endless import SHORT_SEASONS, climb, seasons
-from soak.lab import BASELINE, make_home
+from soak.lab import BASELINE
 from soak.test_endless import over_the_end_of_32_bits
-
-
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("FOUNDRY_RUNS", "FOUNDRY_EXPERIMENTS", "FOUNDRY_WORKSPACE", "FOUNDRY_CACHE"):
-        monkeypatch.setenv(name, "")  # so that what make_home sets is undone
-    monkeypatch.chdir(tmp_path)
-    make_home(tmp_path / "home", tmp_path / "cache")
 
 
 def promoted() -> list[dict[str, Any]]:
@@ -29,17 +21,18 @@ def promoted() -> list[dict[str, Any]]:
 
 
 def test_a_season_has_no_last_promotion_and_2038_is_a_year_like_any_other(
-    place: None, monkeypatch: pytest.MonkeyPatch
+    home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    over_the_end_of_32_bits(monkeypatch, 0.5)
-    climb(27)
+    over_the_end_of_32_bits(monkeypatch, 0.2)
+    monkeypatch.setattr(promotion, "TEST_READS_A_SEASON", 48)  # 16 each
+    climb(5)
     line = promoted()
     scored = [entry["record"]["test_bpb"] is not None for entry in line]
-    assert scored == [True] * 25 + [False] * 2 and "400 times" in line[-1]["record"]["test_why"]
+    assert scored == [True] * 3 + [False] * 2 and "48 times" in line[-1]["record"]["test_why"]
     assert line[-1]["created_unix"] > 2**31 and len(seasons()) == 1
 
 
-def test_a_limit_that_ends_the_loop_would_be_seen(place: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limit_that_ends_the_loop_would_be_seen(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def as_it_was(lab: Any, arms: Any, verdict: Any) -> dict[str, Any]:
         if len(promoted()) == 3:
             raise WorkError("ledger.split_spent", "test", "no more is allowed")
@@ -50,14 +43,14 @@ def test_a_limit_that_ends_the_loop_would_be_seen(place: None, monkeypatch: pyte
         climb(6)
 
 
-def test_seasons_follow_one_another_by_the_rule_and_none_spends_more_than_it_has(place: None) -> None:
-    climb(25, rules=SHORT_SEASONS)
+def test_seasons_follow_one_another_by_the_rule_and_none_spends_more_than_it_has(home: Path) -> None:
+    climb(21, rules=SHORT_SEASONS)
     spent = seasons()
     assert len(spent) >= 3 and all(0.0 < alpha <= q for alpha, q in spent)
-    assert len(promoted()) == 25
+    assert len(promoted()) == 21
 
 
-def test_what_a_promotion_asks_of_the_ledger_is_found_by_an_index(place: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_promotion_asks_of_the_ledger_is_found_by_an_index(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: set[str] = set()
     begin = Ledger.open
 

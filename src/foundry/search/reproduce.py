@@ -88,9 +88,13 @@ def _again(
     with Lab(Settings(*where, judged_bytes=judged_bytes), watcher, say) as lab:
         recipe = Recipe.load(folder / "recipe.yaml")
         data = lab.data(recipe)
-        if (data.hash, data.judged_hash) != (recorded[0]["data_hash"], recorded[0]["judged_hash"]):
-            message = f"the data is {data.hash[:12]} here and was {recorded[0]['data_hash'][:12]}"
-            raise WorkError("reproduce.other_data", recipe.data.source, message, hint="restore the corpus as it was")
+        used = {"train on": (data.hash, "data_hash"), "judge by": (data.judged_hash, "judged_hash")}
+        for use, (here, recorded_as) in used.items():
+            if here != (was := recorded[0][recorded_as]):
+                message = f"the text to {use} is {here[:12]} here and was {was[:12]}"
+                raise WorkError(
+                    "reproduce.other_data", recipe.data.source, message, hint="restore the corpus as it was"
+                )
         lab.arm_of(recipe)  # what its model costs is known afterwards
         specs = [RunSpec(recipe, row["seed"], row["budget_tokens"], data.hash) for row in recorded]
         changed = [spec.id for spec, row in zip(specs, recorded, strict=True) if spec.id != row["id"]]
