@@ -145,7 +145,8 @@ def test_of_the_reports_the_newest_stay_and_asking_again_writes_an_old_one_again
         for each in rules:
             documents.append(compare(lab, BASELINE, other, each, None, None, (), False, ignore))
             if len(documents) == 2:  # the clock goes back by a year
-                os.utime(documents[1]["report"], (time.time() + 3e7,) * 2)
+                later = time.time() + 3e7
+                os.utime(documents[1]["report"], (later, later))
     assert documents[3]["id"] == documents[0]["id"]
     kept = {path.name for path in Path("runs/reports").iterdir()}
     assert kept == {Path(document["report"]).name for document in documents[2:]}
