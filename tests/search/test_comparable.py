@@ -147,10 +147,10 @@ def test_of_the_reports_the_newest_stay_and_asking_again_writes_an_old_one_again
             if len(documents) == 2:  # the clock goes back by a year
                 later = time.time() + 3e7
                 os.utime(documents[1]["report"], (later, later))
-    assert documents[3]["id"] == documents[0]["id"]
+    assert documents[3]["comparison"] == documents[0]["comparison"]
     kept = {path.name for path in Path("runs/reports").iterdir()}
     assert kept == {Path(document["report"]).name for document in documents[2:]}
-    assert json.loads(Path(documents[0]["report"]).read_text())["id"] == documents[0]["id"]
+    assert json.loads(Path(documents[0]["report"]).read_text())["comparison"] == documents[0]["comparison"]
 
 
 def test_arms_of_one_name_are_told_apart_by_file(easier: str) -> None:

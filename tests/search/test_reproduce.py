@@ -50,6 +50,6 @@ def test_on_another_text_nothing_is_reproduced(
     record = hashlib.sha256(Path("runs/ledger.db").read_bytes()).digest()
     files = set(Path("runs").rglob("*"))
     with pytest.raises((FoundryError, pytest.fail.Exception), match=said):
-        reproduce(queries.lineage(str(BASELINE))[-1]["id"], 1, 1, "cpu", Silent(), lambda line: None)
+        reproduce(queries.lineage(str(BASELINE))[-1]["promotion"], 1, 1, "cpu", Silent(), lambda line: None)
     assert hashlib.sha256(Path("runs/ledger.db").read_bytes()).digest() == record
     assert {path for path in Path("runs").rglob("*") if "ledger" not in path.name} <= files, "nothing is left behind"

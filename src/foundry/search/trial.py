@@ -105,7 +105,7 @@ def ask(lab: Lab, question: Question, again: bool, seen: Seen) -> dict[str, Any]
         document = _document(lab, question, identity, plan, _answer(lab, question, plan, seen))
         fingerprints = (question.baseline.recipe.fingerprint, question.candidate.recipe.fingerprint)
         record.record(key, attempt, question.kind, *fingerprints, document)
-    _keep_report(document)
+    _keep_report(_report(question.kind, identity), document)
     test = lab.ledger.budget.find(identity)
     if test is not None and test.state == "open":
         lab.ledger.budget.close_test(test.id, "passed" if document["verdict"] == "better" else "failed", identity)
@@ -190,9 +190,8 @@ def _report(kind: str, identity: str) -> Path:
     return places.runs() / "reports" / f"{kind}-{identity[:12]}.json"
 
 
-def _keep_report(document: dict[str, Any]) -> None:
+def _keep_report(path: Path, document: dict[str, Any]) -> None:
     """A verdict's document as a file. The newest stay; the ledger has all, and asking again writes one again."""
-    path = _report(document["kind"], document["id"])
     if path.exists():
         return
     write_document(path, document)
