@@ -195,8 +195,8 @@ class Runs:
                 write.executemany("UPDATE runs SET weights_bytes=0 WHERE id=?", [(run,) for run in runs])
 
     def release(self, run: str, fence: int, why: str = "") -> bool:
-        """Give a lease back unfinished: the run is queued again (done, where it has a score), `why` its detail until it is claimed. False, and
-        nothing happens, when it was lost."""
+        """Give a lease back unfinished: the run is queued again (done, where it has a score), `why` its detail until it
+        is claimed. False, and nothing happens, when it was lost."""
         with self._file.writing() as write:
             row = write.execute(
                 f"UPDATE runs SET status={_AS_BEFORE}, owner=NULL, detail=? WHERE id=? AND fence=? AND status='running'",

@@ -54,9 +54,9 @@ class State:
     reseed: bool = False
     """The frontier failed on the race's seed: the next round takes another."""
     base_failures: int = 0
+    """Rounds in a row in which the frontier itself failed."""
     base_failed: str = ""
     """Why the frontier's last run has no score; empty where it has one."""
-    """Rounds in a row in which the frontier itself failed."""
     paid_base: set[tuple[int, float]] = field(default_factory=set)
     """(seed, share) of the frontier's own runs that are charged already."""
     tried: set[Point] = field(default_factory=set)
