@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pwd
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from foundry.core import places
 from foundry.core.errors import RequestError
 from foundry.data import corpus
 from foundry.interface import cli
+from foundry.runs import nursery
 
 
 def homeless() -> Path:
@@ -56,6 +58,7 @@ def test_a_cache_that_cant_be_written_names_the_variable_that_moves_it(
 
 
 NOBODY = """import pwd
+import subprocess
 
 def unknown(uid):
     raise KeyError(f"getpwuid(): uid not found: {uid}")
@@ -69,6 +72,7 @@ def test_a_user_whom_the_machine_doesnt_know_trains_where_the_cache_is_named(
 ) -> None:
     (home / "nobody").mkdir()
     (home / "nobody" / "sitecustomize.py").write_text(NOBODY)  # read by every process that this one starts
+    monkeypatch.setattr(nursery, "subprocess", subprocess)  # a process that was there before wouldn't
     monkeypatch.setattr(pwd, "getpwuid", pwd.getpwuid)  # so that it is put back
     exec(NOBODY)
     for variable in ("HOME", "XDG_CACHE_HOME", "USER", "LOGNAME"):

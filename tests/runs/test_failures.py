@@ -122,7 +122,7 @@ def test_a_measurement_that_the_machine_lost_is_not_the_candidates_broken_code(
     ledger: Any = SimpleNamespace(
         setting=kept.get, keep_setting=kept.__setitem__, recipes=SimpleNamespace(put=lambda recipe: None)
     )
-    guard: Any = SimpleNamespace(tier="landlock", measuring=lambda *asked: {})
+    guard: Any = SimpleNamespace(tier="landlock", check=lambda recipe: None, measuring=lambda *asked: {})
     recipe: Any = SimpleNamespace(name="mine", sources=lambda: {"model.norm": "a"}, model=SimpleNamespace(sealed=True))
     coming = ends(*reasons)
     if error is None:
