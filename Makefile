@@ -11,7 +11,7 @@ help:
 	@echo "make test     set up and run the tests"
 	@echo "make install  the set-up alone"
 	@echo "make cheats   every cheat that ships, against the judge and a plain evaluator (about half an hour on one core)"
-	@echo "make soak     campaigns under hundreds of kills, and one of ten thousand runs (about half an hour on two cores)"
+	@echo "make soak     campaigns under hundreds of kills, one of ten thousand runs, one of ten thousand promotions (an hour on two cores)"
 	@echo "make check    ruff, pyright and the layering"
 	@echo "make bench    speed; with NANOGPT=DIR TEXT=FILE also against a checkout of karpathy/nanoGPT"
 

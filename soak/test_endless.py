@@ -14,6 +14,7 @@ import pytest
 
 from foundry.runs.ledger import Ledger, ledger_path
 from foundry.runs.linux import resident_bytes
+from foundry.search.trial import MOST_REPORTS
 from soak.endless import SHORT_SEASONS, climb, seasons
 from soak.lab import TRACK, make_home
 from soak.test_long import MOST_BYTES_A_RUN
@@ -69,13 +70,18 @@ def test_an_endless_campaign_has_no_end(place: None, monkeypatch: pytest.MonkeyP
     climb(PROMOTIONS, rules=SHORT_SEASONS, told=watch)
     spent = seasons()
     report = watch.report()
-    report |= {"seasons": len(spent), "ledger_kb_a_promotion": ledger_path().stat().st_size / 1e3 / PROMOTIONS}
+    report |= {
+        "reports": len(os.listdir("runs/reports")),
+        "seasons": len(spent),
+        "ledger_kb_a_promotion": ledger_path().stat().st_size / 1e3 / PROMOTIONS,
+    }
     print(report)
     with Ledger.open() as ledger:
         line = ledger.promotions.lineage(TRACK)
     assert sum(entry["kind"] == "promote" for entry in line) == PROMOTIONS
     assert max(entry["created"] for entry in line) > 2**31
     assert len(spent) >= PROMOTIONS / 12 and all(alpha <= q + 1e-12 for alpha, q in spent)
+    assert report["reports"] <= MOST_REPORTS
     assert report["bytes_a_run"] < MOST_BYTES_A_RUN
     assert report["ms_second_half"] < 2 * report["ms_first_half"]
 
