@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 
-from foundry.core import yaml_io
+from foundry.core import code, yaml_io
 from foundry.core.errors import RequestError, WorkError
 from foundry.core.slot import PartConfig, Slot
 
@@ -37,7 +37,7 @@ def check_file_explains_itself(slot: Slot, kind: str) -> None:
     """The file starts with a docstring that says what the part is and what it may not do, and fits in a few screens."""
     clause, path = "check_file_explains_itself", slot.path(kind)
     text = path.read_text()
-    if "May not" not in (ast.get_docstring(ast.parse(text)) or ""):
+    if "May not" not in (ast.get_docstring(code.syntax(path)) or ""):
         raise ContractError(clause, slot, kind, f"{path.name}'s docstring must say what it is for and 'May not: …'")
     if (lines := len(text.splitlines())) >= MAX_LINES:
         raise ContractError(clause, slot, kind, f"{path.name} has {lines} lines; fewer than {MAX_LINES}, please")

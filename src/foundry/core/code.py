@@ -17,6 +17,8 @@ from foundry.core.errors import RequestError
 from foundry.core.fingerprint import file_fingerprint
 
 MAX_BYTES = 256 * 1024
+MAX_DEPTH = 100
+"""Of the syntax tree, each level of which costs whoever walks it several frames. Honest parts need 17 at most."""
 _admitted = False
 
 
@@ -32,6 +34,14 @@ def is_admitted() -> bool:
 
 def parsed(path: Path, name: str) -> ast.Module:
     """A workspace file read as text: it must be Python and define `name`. Raises RequestError with the line."""
+    tree = syntax(path)
+    if not any(name in _defined(statement) for statement in tree.body):
+        raise RequestError("code.no_class", str(path), f"defines no class {name}")
+    return tree
+
+
+def syntax(path: Path) -> ast.Module:
+    """The file's syntax tree, bounded in size and depth. Raises RequestError, whatever the file is."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise RequestError("code.too_large", str(path), f"{path.stat().st_size} bytes; at most {MAX_BYTES}")
@@ -42,8 +52,12 @@ def parsed(path: Path, name: str) -> ast.Module:
         line = getattr(error, "lineno", None)
         where = f"{path}:{line}" if line else str(path)
         raise RequestError("code.syntax", where, f"{type(error).__name__}: {error}") from None
-    if not any(name in _defined(statement) for statement in tree.body):
-        raise RequestError("code.no_class", str(path), f"defines no class {name}")
+    depth = 0
+    level: list[ast.AST] = [tree]
+    while level := [child for node in level for child in ast.iter_child_nodes(node)]:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise RequestError("code.too_deep", str(path), f"nested more than {MAX_DEPTH} deep")
     return tree
 
 

@@ -83,9 +83,9 @@ class Slot:
     def describe(self, kind: str) -> str:
         """The first line of the file's docstring, read as text."""
         try:
-            doc = ast.get_docstring(ast.parse(self.path(kind).read_bytes())) or ""
-        except (SyntaxError, ValueError) as error:  # an agent's file; the list of kinds is shown all the same
-            return f"(can't be read: {error})"
+            doc = ast.get_docstring(code.syntax(self.path(kind))) or ""
+        except RequestError as error:  # an agent's file; the list of kinds is shown all the same
+            return f"(can't be read: {error.message})"
         return doc.split("\n", 1)[0]
 
     def is_builtin(self, kind: str) -> bool:

@@ -28,6 +28,7 @@ from foundry.runs.ledger_budget import BudgetTest
 from foundry.search import budget
 from foundry.search.budget import BudgetRules
 from foundry.search.certify import Seen, certify, judged
+from foundry.search.knowledge import knowledge_guards
 from foundry.search.lab import Lab
 from foundry.search.match import Arm, caveat, used
 from foundry.train.code import training_code
@@ -156,11 +157,14 @@ def _answer(lab: Lab, question: Question, plan: dict[str, Any], seen: Seen) -> V
     arms, match, split = (question.baseline, question.candidate), question.match, question.split
     found = certify(lab, *arms, match, Plan(**plan["rules"]), plan["seeds"], split, seen)
     if found.word != "better" or not plan["remeasure"]:
-        return found
+        return found  # no promotion hangs on it
     lab.say(f"measuring the effect again on {len(plan['remeasure'])} seeds that took no part")
     results = lab.gather([(arm, seed) for seed in plan["remeasure"] for arm in arms], split)
     sides = [judged(lab, arms[side], results[side::2], split) for side in (0, 1)]
-    return verdict.remeasure(found, sides[0], sides[1], plan["remeasure"])
+    found = verdict.remeasure(found, sides[0], sides[1], plan["remeasure"])
+    for guard in knowledge_guards(lab, arms):
+        found = verdict.guarded(found, guard)
+    return found
 
 
 def _document(lab: Lab, question: Question, identity: str, plan: dict[str, Any], found: Verdict) -> dict[str, Any]:
