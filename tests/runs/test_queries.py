@@ -188,22 +188,31 @@ def test_showing_a_verdict_and_a_promotion_tells_what_changed(ledger: Ledger, pa
     }  # fmt: skip
 
 
-def test_a_diff_is_of_ids_and_files_alike(ledger: Ledger, path: Path, tmp_path: Path) -> None:
+def test_a_diff_of_two_runs_tells_what_else_differs(ledger: Ledger, path: Path) -> None:
     values = {"model": {"width": 64, "attention": {"kind": "gqa", "heads": 4}, "norm": {"kind": "rmsnorm"}}}
     spec = PlainSpec(PlainRecipe("a", values), seed=1)
     other = PlainSpec(PlainRecipe("b", values), seed=2)
     for each in (spec, other):
         ledger.runs.put(each)  # type: ignore[arg-type]
-    file = tmp_path / "c.yaml"
-    file.write_text("name: c\nmodel:\n  width: 32\n  attention: {kind: gqa, heads: 4}\n  norm: layernorm\n")
     assert queries.diff(spec.id, other.id, path) == [{"path": "run.seed", "old": 1, "new": 2}]
-    assert queries.diff(spec.recipe.fingerprint, str(file), path) == [
-        {"path": "model.norm", "old": {"kind": "rmsnorm"}, "new": {"kind": "layernorm"}},
-        {"path": "model.width", "old": 64, "new": 32},
-    ]
-    assert queries.diff(str(file), str(file), path) == []
     with pytest.raises(RequestError, match=r"show\.unknown"):
         queries.diff(spec.id, "0" * 32, path)
+
+
+def test_a_diff_with_a_file_is_of_recipes_as_they_train(ledger: Ledger, path: Path, home: Path) -> None:
+    from foundry.recipe import Recipe
+
+    file = home / "experiments" / "baseline.yaml"
+    ledger.recipes.put(Recipe.load(file))
+    text = file.read_text()
+    short = home / "short.yaml"
+    assert "  precision: fp32\n" in text and "kv_heads: 2" in text
+    short.write_text(text.replace("  precision: fp32\n", "").replace("kv_heads: 2", "kv_heads: 1"))
+    changed = [{"path": "model.attention.kv_heads", "old": 2, "new": 1}]
+    assert queries.diff(Recipe.load(file).fingerprint, str(short), path) == changed, "a default left out is no difference"
+    short.write_text(text.replace("kv_heads: 2", 'kv_heads: "2"'))
+    with pytest.raises(RequestError, match=r"recipe\.bad_value.*kv_heads: input should be a valid integer"):
+        queries.diff(str(file), str(short), path)
 
 
 def test_one_and_one_point_zero_differ() -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from foundry.core import places
-from foundry.core.errors import RequestError
+from foundry.core.errors import RequestError, WorkError
 from foundry.core.source_code import changed
 from foundry.runs.ledger import Ledger, ledger_path
 from foundry.runs.ledger_file import LedgerFile
@@ -132,11 +134,25 @@ def show(prefix: str, path: Path | None = None) -> dict[str, Any]:
 def diff(a: str, b: str, path: Path | None = None) -> list[dict[str, Any]]:
     """What turns `a` into `b`, each the id of a run or recipe, or a YAML file: {"path", "old", "new"} rows.
 
-    Of two runs also what else differs (`run.seed`, …). A key that a hand-written file leaves to its default is None
-    there: knowing the default would take the parts' code. Raises RequestError for what can't be found."""
+    Of two runs also what else differs (`run.seed`, …). Raises RequestError for what can't be found, and for a file that
+    `train` would refuse."""
+    files = [name for name in (a, b) if name.endswith((".yaml", ".yml")) or Path(name).is_file()]
+    known = dict(zip(files, _validated(files), strict=True)) if files else {}
     with reading(path) as file:
-        old, new = _content(file, a), _content(file, b)
+        old, new = (known[name] if name in known else _content(file, name) for name in (a, b))
     return plain_diff(old, new)
+
+
+def _validated(files: list[str]) -> list[dict[str, Any]]:
+    """The recipes in files, every default written out. Raises RequestError. What a recipe may hold is in the code of its
+    parts, and that imports torch: a process of its own reads them."""
+    done = subprocess.run([sys.executable, "-P", "-m", "foundry.recipe", *files], capture_output=True, text=True)
+    if done.returncode:
+        raise WorkError("diff.unread", ", ".join(files), (done.stderr.splitlines() or ["no answer"])[-1])
+    found = json.loads(done.stdout)
+    if isinstance(found, dict):
+        raise RequestError(**found["error"])
+    return found
 
 
 def plain_diff(a: dict[str, Any], b: dict[str, Any], prefix: str = "") -> list[dict[str, Any]]:
@@ -144,7 +160,7 @@ def plain_diff(a: dict[str, Any], b: dict[str, Any], prefix: str = "") -> list[d
     rows: list[dict[str, Any]] = []
     for key in sorted(a.keys() | b.keys()):
         path = f"{prefix}.{key}" if prefix else key
-        old, new = _spelled_out(a.get(key), b.get(key)), _spelled_out(b.get(key), a.get(key))
+        old, new = a.get(key), b.get(key)
         if path == "name" or (old == new and type(old) is type(new)):
             continue
         if isinstance(old, dict) and isinstance(new, dict) and old.get("kind") == new.get("kind"):
@@ -154,17 +170,8 @@ def plain_diff(a: dict[str, Any], b: dict[str, Any], prefix: str = "") -> list[d
     return rows
 
 
-def _spelled_out(value: Any, beside: Any) -> Any:
-    """`gqa` as {kind: gqa}, where the other side has a part written out."""
-    return {"kind": value} if isinstance(value, str) and isinstance(beside, dict) and "kind" in beside else value
-
-
 def _content(file: LedgerFile | None, name: str) -> dict[str, Any]:
-    """A recipe as plain data; a run's has its seed, budget and data beside it."""
-    if name.endswith((".yaml", ".yml")) or Path(name).is_file() or not name.isalnum():
-        from foundry.core import yaml_io  # only a file needs the parser
-
-        return yaml_io.load(Path(name))
+    """A recorded recipe as plain data; a run's has its seed, budget and data beside it."""
     kind, key = _resolve(file, name, ("run", "recipe"))
     assert file is not None
     if kind == "recipe":
