@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,11 @@ def promoted(ledger: Ledger) -> Recipe:
     return winner
 
 
+def measured(ledger: Ledger, winner: Recipe, verdict: dict[str, Any]) -> None:
+    document = {**verdict, "comparison": "made up", "kind": "certification", "arms": []}
+    ledger.verdicts.record("key", 1, "certification", winner.fingerprint, winner.fingerprint, document)
+
+
 def test_a_promoted_part_moves_into_the_package_and_nothing_else_changes(package: Path) -> None:
     with Ledger.open() as ledger:
         promoted(ledger)
@@ -63,6 +69,45 @@ def test_a_part_that_was_never_promoted_or_was_changed_since_stays_unless_forced
         with pytest.raises(RequestError, match=r"adopt\.not_promoted"):
             adopt(ledger, "activation:mine")
         assert adopt(ledger, "activation:mine", force=True)["promotion"] is None
+
+
+def test_it_shows_the_source_and_what_was_measured_says_what_trust_it_gives_and_moves_nothing_unasked(
+    package: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Ledger.open() as ledger:
+        winner = promoted(ledger)
+        verdict = {"verdict": "not_better", "reasons": ["noise"], "effect_bpb": -0.5, "n": 7, "report": "a/report"}
+        measured(ledger, winner, verdict)
+    assert main(["adopt", "mine"]) == 2
+    said = capsys.readouterr()
+    assert SOURCE.strip() in said.out and "not_better, -0.5 bpb over 7 pairs (a/report)" in said.out
+    assert "all of Foundry's rights" in said.out and "adopt.not_agreed" in said.err
+    assert main(["adopt", "mine", "--json"]) == 2
+    assert not package.exists() and Path("workspace/modules/activation/mine.py").exists()
+    assert main(["adopt", "mine", "--yes"]) == 0
+    assert (package / "modules/activation/mine.py").read_text() == SOURCE
+
+
+def test_a_part_in_quarantine_is_refused_forced_or_not_until_a_person_has_put_it_in_place(package: Path) -> None:
+    with Ledger.open() as ledger:
+        baseline = settle(ledger, BASELINE)
+        winner, _ = mutate(baseline, "activation:mine")
+        ledger.recipes.put(winner)
+        reasons = ["blocked: in quarantine until a person has looked: 0.2 bpb"]
+        verdict = {"verdict": "not_better", "reasons": reasons, "effect_bpb": 2.0, "n": 9, "report": "a/report"}
+        measured(ledger, winner, verdict)
+        for force in (False, True):
+            with pytest.raises(RequestError, match=r"adopt\.quarantined"):
+                adopt(ledger, "mine", force=force)
+        winner.save(BASELINE)
+        settle(ledger, BASELINE)
+        assert adopt(ledger, "mine", force=True)["promotion"] is None
+
+
+def test_what_was_changed_while_a_person_looked_is_not_moved(package: Path) -> None:
+    with Ledger.open() as ledger, pytest.raises(RequestError, match=r"adopt\.changed"):
+        adopt(ledger, "mine", force=True, seen="another")
+    assert not package.exists()
 
 
 def test_what_isnt_there_or_is_there_already_is_refused(package: Path) -> None:

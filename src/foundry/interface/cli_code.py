@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,17 +35,26 @@ def check(
 def adopt(
     kind: Annotated[str, typer.Argument(help="SLOT:KIND, or KIND where one slot has it.")],
     force: Annotated[bool, typer.Option("--force", help="Also a part that was never promoted.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="You have read the source: don't ask.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Move a promoted workspace part into the package.
+    """Move a promoted workspace part into the package, after showing its source and what was measured of it.
 
     Example: foundry adopt attention:mine
     """
+    from foundry.core.errors import RequestError
     from foundry.runs.ledger import Ledger
     from foundry.search.adopt import adopt as verb
+    from foundry.search.adopt import look
 
     with Ledger.open() as ledger:
-        document = verb(ledger, kind, force)
+        seen = look(ledger, kind, force)
+        if not as_json:
+            _to_adopt(seen)
+        if not yes and (as_json or not sys.stdin.isatty() or not typer.confirm("Adopt it?")):
+            message = f"nothing was moved: {seen['trust']}"
+            raise RequestError("adopt.not_agreed", seen["from"], message, hint="read the source, then --yes")
+        document = verb(ledger, kind, force, seen["source"])
     emit(document) if as_json else _adopted(document)
 
 
@@ -67,6 +77,18 @@ def rebuild(
     else:
         console.print(f"Wrote {len(document['files'])} files to {folder}.")
         console.print(f"Next: FOUNDRY_WORKSPACE={document['workspace']} foundry train {folder / 'recipe.yaml'}")
+
+
+def _to_adopt(document: dict[str, Any]) -> None:
+    console.print(f"{document['from']}:\n\n{document['source']}")
+    for verdict in document["measured"]:
+        effect = (
+            "" if verdict["effect_bpb"] is None else f", {verdict['effect_bpb']:+.4g} bpb over {verdict['n']} pairs"
+        )
+        console.print(f"The judge measured: {verdict['verdict']}{effect} ({verdict['report']})")
+    if not document["measured"]:
+        console.print("The judge measured nothing of it.")
+    console.print(f"What you give it: {document['trust']}.")
 
 
 def _adopted(document: dict[str, Any]) -> None:

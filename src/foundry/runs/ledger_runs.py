@@ -64,6 +64,11 @@ class Recipes:
         )
         return [row["fingerprint"] for row in rows]
 
+    def with_source(self, hash: str) -> list[dict[str, Any]]:
+        """Fingerprint and sources of each recipe that has workspace code of this hash in it, oldest first."""
+        sql = "SELECT fingerprint, sources FROM recipes WHERE instr(sources, ?) ORDER BY rowid"
+        return self._file.rows(sql, hash)
+
     def get(self, fingerprint: str) -> dict[str, Any] | None:
         """The row: fingerprint, name, content and sources (both JSON text), created."""
         return self._file.row("SELECT * FROM recipes WHERE fingerprint = ?", fingerprint)

@@ -68,6 +68,11 @@ class Verdicts:
         assert row is not None
         return row["n"]
 
+    def on(self, candidate: str) -> list[dict[str, Any]]:
+        """The documents of the verdicts on a recipe as candidate, oldest first."""
+        rows = self._file.rows("SELECT content FROM verdicts WHERE candidate = ? ORDER BY seq", candidate)
+        return [json.loads(row["content"]) for row in rows]
+
     def latest(self, limit: int) -> list[dict[str, Any]]:
         """The documents of the last verdicts, newest first."""
         rows = self._file.rows("SELECT content FROM verdicts ORDER BY seq DESC LIMIT ?", limit)

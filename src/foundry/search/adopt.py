@@ -14,11 +14,16 @@ from typing import Any
 from foundry.core import places
 from foundry.core.errors import RequestError
 from foundry.core.files import write_atomic
-from foundry.core.fingerprint import file_fingerprint
+from foundry.core.fingerprint import bytes_fingerprint
 from foundry.core.slot import Slot
 from foundry.core.slots import SLOTS
 from foundry.runs.ledger import Ledger
 
+QUARANTINED = "in quarantine until a person has looked"
+TRUST = (
+    "from then on it runs with all of Foundry's rights, in the processes that keep the ledger and hold judged text; "
+    "no sandbox is around it, and what the judge says of it is worth what the code lets it say"
+)
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -29,31 +34,53 @@ class _Part:
     file: Path
 
 
-def adopt(ledger: Ledger, name: str, force: bool = False) -> dict[str, Any]:
-    """Move the workspace part `slot:kind`, or `kind` where one slot has it, into the package.
+def look(ledger: Ledger, name: str, force: bool = False) -> dict[str, Any]:
+    """What a person is to see before the workspace part `slot:kind`, or `kind` where one slot has it, is adopted.
 
-    Returns {"slot", "kind", "from", "to", "promotion", "commit"}: promotion is the id of the one that it came with, or
-    null with `force`; commit says what to commit. Raises RequestError for a part that isn't there, that is in the
-    package already, or that (in the version at hand) was not promoted.
+    Returns {"slot", "kind", "from", "to", "source", "measured", "promotion", "trust"}: measured has a verdict each, of
+    the recipes with this very source; promotion is the id of the one that it came with, or null with `force`. Raises
+    RequestError for a part that isn't there, that is in the package already, that (in the version at hand) was not
+    promoted, or that is in quarantine, which `force` doesn't lift.
     """
     part = _find(name)
-    promotion = _promotion_of(ledger, part)
+    source = part.file.read_bytes()
+    recipes = _with_source(ledger, part, bytes_fingerprint(source))
+    released = [entry for entry in ledger.promotions.all() if entry["to_fp"] in recipes and not entry["reverted"]]
+    measured = [verdict for recipe in recipes for verdict in ledger.verdicts.on(recipe)]
+    if not released and any(QUARANTINED in " ".join(verdict["reasons"]) for verdict in measured):
+        hint = "docs/judge.md says how to look, and how to release it"
+        raise RequestError("adopt.quarantined", str(part.file), f"it is {QUARANTINED}", got=name, hint=hint)
+    promotion = next((entry["id"] for entry in reversed(released) if entry["kind"] == "promote"), None)
     if promotion is None and not force:
         message = "this version of the file was never promoted"
         raise RequestError("adopt.not_promoted", str(part.file), message, got=name, hint="promote it first, or --force")
     target = PACKAGE / part.slot.relative / part.file.name
     if target.exists():
         raise RequestError("adopt.exists", str(target), "the package has a file of this name", hint="rename the part")
-    write_atomic(target, part.file.read_bytes())
-    part.file.unlink()
+    kept = ("verdict", "effect_bpb", "n", "kind", "report")
     return {
         "slot": part.slot.name,
         "kind": part.kind,
         "from": str(part.file),
         "to": str(target),
+        "source": source.decode(errors="backslashreplace"),
+        "measured": [{key: verdict.get(key) for key in kept} for verdict in measured],
         "promotion": promotion,
-        "commit": f"git add {target} && git commit -m 'Adopt {part.slot.name}:{part.kind}'",
+        "trust": TRUST,
     }
+
+
+def adopt(ledger: Ledger, name: str, force: bool = False, seen: str | None = None) -> dict[str, Any]:
+    """Move a part into the package: what `look` returns, and "commit", what to commit. seen: the source that was agreed
+    to. Raises what `look` raises, and RequestError for a file that is another by now."""
+    document = look(ledger, name, force)
+    file, target = Path(document["from"]), Path(document["to"])
+    if seen is not None and seen != document["source"]:
+        raise RequestError("adopt.changed", str(file), "it was changed while you looked", hint="look again")
+    write_atomic(target, file.read_bytes())
+    file.unlink()
+    part = f"{document['slot']}:{document['kind']}"
+    return {**document, "commit": f"git add {target} && git commit -m 'Adopt {part}'"}
 
 
 def _find(name: str) -> _Part:
@@ -73,12 +100,9 @@ def _find(name: str) -> _Part:
     raise RequestError("adopt.unknown", str(places.workspace()), message, got=name, choices=choices)
 
 
-def _promotion_of(ledger: Ledger, part: _Part) -> str | None:
-    """The latest standing promotion to a recipe with this very source in it."""
-    source = file_fingerprint(part.file)
-    for entry in reversed(ledger.promotions.all()):
-        recipe = ledger.recipes.get(entry["to_fp"])
-        recorded = json.loads(recipe["sources"]).get(part.slot.at) if recipe is not None else None
-        if recorded is not None and recorded["hash"] == source and entry["kind"] == "promote" and not entry["reverted"]:
-            return entry["id"]
-    return None
+def _with_source(ledger: Ledger, part: _Part, source: str) -> list[str]:
+    """The recorded recipes with this very source in them."""
+    rows = ledger.recipes.with_source(source)
+    return [
+        row["fingerprint"] for row in rows if json.loads(row["sources"]).get(part.slot.at, {}).get("hash") == source
+    ]
