@@ -17,6 +17,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -137,10 +138,10 @@ def _make_a_timer() -> None:
 
 
 def _queue_a_signal() -> None:
-    """A real-time signal to ourselves; beyond the user's limit it arrives without saying who sent it."""
+    """A real-time signal to this thread; beyond the user's limit it arrives without saying who sent it."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGRTMIN})
     try:
-        os.kill(os.getpid(), signal.SIGRTMIN)
+        signal.pthread_kill(threading.get_ident(), signal.SIGRTMIN)
         heard = signal.sigtimedwait({signal.SIGRTMIN}, 1)
         if heard is None or heard.si_pid == 0:
             raise OSError("not queued")
