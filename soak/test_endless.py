@@ -4,6 +4,7 @@ promotion takes at the end what it took at the beginning.
 
 from __future__ import annotations
 
+import mmap
 import os
 import time
 from pathlib import Path
@@ -29,12 +30,16 @@ class Watch:
 
     def __init__(self, hoard: int = 0) -> None:
         self.rows: list[tuple[float, float]] = []
-        self._hoard, self._size, self._before = [], hoard, time.process_time()
+        self._hoard: list[mmap.mmap] = []
+        self._size, self._before = hoard, time.process_time()
 
     def __call__(self, event: dict[str, Any]) -> None:
         if event["kind"] == "certified":
             now = time.process_time()
-            self._hoard.append(os.urandom(self._size))
+            if self._size:
+                page = mmap.mmap(-1, self._size)  # of its own: memory that an earlier test gave back would hide it
+                page.write(b"x" * self._size)
+                self._hoard.append(page)
             self.rows.append((now - self._before, resident_bytes(os.getpid())))
             self._before = now
 
