@@ -32,9 +32,10 @@ class Mother:
     def __init__(self) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._process = subprocess.Popen(
+            subprocess.run(
                 [sys.executable, "-P", __file__, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
+                check=True,
                 start_new_session=True,
                 env={**os.environ, **zygote.ENVIRONMENT, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
             )
@@ -51,8 +52,7 @@ class Mother:
         return Forked(json.loads(answer), pidfd)
 
     def close(self) -> None:
-        self._control.close()
-        self._process.wait()
+        self._control.close()  # upon which it ends
 
 
 @final
@@ -114,4 +114,5 @@ def _become_zygote(order: dict[str, Any], control: int, errors: int) -> NoReturn
 
 
 if __name__ == "__main__":
-    _serve(socket.socket(fileno=int(sys.argv[1])))
+    if os.fork() == 0:  # no child of the session's, whose tests look at their children
+        _serve(socket.socket(fileno=int(sys.argv[1])))
