@@ -28,7 +28,7 @@ def mother() -> Iterator[Mother]:
 @pytest.fixture
 def home(tmp_path: Path, cache: Path, mother: Mother, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory with `experiments/baseline.yaml`."""
-    for name in ("FOUNDRY_RUNS", "FOUNDRY_EXPERIMENTS", "FOUNDRY_WORKSPACE"):
+    for name in ("FOUNDRY_RUNS", "FOUNDRY_EXPERIMENTS", "FOUNDRY_WORKSPACE", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("FOUNDRY_CACHE", str(cache))
     monkeypatch.setattr(nursery, "subprocess", mother.subprocess())
