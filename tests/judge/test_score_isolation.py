@@ -17,6 +17,7 @@ from foundry.data.prepared import Prepared
 from foundry.judge import worker
 from foundry.judge.splice import make_plan, rounds_for
 from foundry.judge.windows import cut_windows
+from tests import warm
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +27,9 @@ def workspace(monkeypatch: pytest.MonkeyPatch, admitted: None):
 
 
 def children() -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+    """Those of the test's own making: the session's warm process may have become ours."""
+    pids = [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+    return [pid for pid in pids if warm.__file__ not in Path(f"/proc/{pid}/cmdline").read_text()]
 
 
 def memory_contains(pid: int, needle: bytes) -> bool:
