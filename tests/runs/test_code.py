@@ -115,10 +115,10 @@ def test_a_part_that_was_edited_in_the_package_is_trained_anew(tmp_path: Path, p
     first = foundry(*asked)
     part = package / "modules/activation/gelu.py"
     part.write_text(part.read_text() + "\n# a comment\n")
-    assert foundry(*asked) == first and foundry("log", "--stale") == []
+    assert foundry(*asked) == first and foundry("log", "--stale")["runs"] == []
     part.write_text(part.read_text().replace("F.gelu", "F.silu"))
     second = foundry(*asked)
     assert second["run"] != first["run"] and second["val_bpb"] != first["val_bpb"]
-    assert [row["run"] for row in foundry("log", "--stale")] == [first["run"]]
+    assert [row["run"] for row in foundry("log", "--stale")["runs"]] == [first["run"]]
     assert foundry("show", first["run"])["code"]["changed"] == ["modules/activation/gelu.py"]
     assert foundry("show", second["run"])["code"]["changed"] == []
