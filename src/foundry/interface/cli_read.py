@@ -38,7 +38,7 @@ def log(
 
     rows = queries.log(limit=limit, status=status, stale=stale)
     document = {"runs": rows, "weights": queries.weights()}
-    emit(document) if as_json else report.log(document)
+    emit(document) if as_json else report.log(document, filtered=stale or status is not None)
 
 
 def show(

@@ -222,7 +222,7 @@ def score(run: Document) -> str:
     return number(run["val_bpb"]) if run["val_bpb"] is not None else run["status"]
 
 
-def log(document: Document) -> None:
+def log(document: Document, filtered: bool) -> None:
     """Runs, newest first, and what their weights take."""
     rows, weights = document["runs"], document["weights"]
     table(
@@ -243,7 +243,8 @@ def log(document: Document) -> None:
         ],
     )
     if not rows:
-        console.print("No runs yet. Start with: foundry sweep position rope alibi --promote")
+        start = "No runs yet. Start with: foundry sweep position rope alibi --promote"
+        console.print("No run of those asked for." if filtered else start)
     if weights["runs"]:
         taken = f"{weights['bytes'] / 1e6:,.1f} MB"
         console.print(f"\nWeights of {weights['runs']} runs on the disk, {taken}: {RULE}.")
