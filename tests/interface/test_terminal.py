@@ -37,7 +37,7 @@ def test_foreign_text_is_shown_as_it_is_and_never_obeyed(text: str, capsys: pyte
     table(text, (text, "gain"), [(text, text)])
     report.diff({"edits": [{"path": text, "old": text, "new": text}]})
     runs = [{**row, "val_bpb": None, "certification_bpb": None}]
-    report.log({"runs": runs, "weights": {"runs": 1, "bytes": 1}})
+    report.log({"runs": runs, "weights": {"runs": 1, "bytes": 1}}, filtered=False)
     recipe = {"recipe": text, "name": text, "content": {text: {text: text}}, "sources": {text: {"file": text}}}
     report_show.show({"kind": "recipe", **recipe, "runs": [], "comparisons": []})
     report.kinds({"slots": {text: {text: text}}})

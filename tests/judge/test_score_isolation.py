@@ -17,7 +17,6 @@ from foundry.data.prepared import Prepared
 from foundry.judge import worker
 from foundry.judge.splice import make_plan, rounds_for
 from foundry.judge.windows import cut_windows
-from tests import warm
 
 
 @pytest.fixture(autouse=True)
@@ -26,10 +25,21 @@ def workspace(monkeypatch: pytest.MonkeyPatch, admitted: None):
     monkeypatch.setenv("FOUNDRY_WORKSPACE", str(entrants.WORKSPACE))
 
 
+def own_children() -> set[int]:
+    return {int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
+
+
+@pytest.fixture(autouse=True)
+def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Orphans that earlier tests left to this process are none of a test's children."""
+    monkeypatch.setattr(f"{__name__}.STRANGERS", own_children())
+
+
+STRANGERS: set[int] = set()
+
+
 def children() -> list[int]:
-    """Those of the test's own making: the session's warm process may have become ours."""
-    pids = [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
-    return [pid for pid in pids if warm.__file__ not in Path(f"/proc/{pid}/cmdline").read_text()]
+    return sorted(own_children() - STRANGERS)
 
 
 def memory_contains(pid: int, needle: bytes) -> bool:
