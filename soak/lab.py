@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from foundry.runs.pool import Pool
 from foundry.runs.weights import weights_folder
 from foundry.search.campaign.policy import Limits
@@ -53,6 +55,15 @@ def make_home(folder: Path, cache: Path) -> None:
     text = folder / "text.txt"
     text.write_text("".join(f"line {i} of a text that nobody reads, {i * i % 97} and {i % 13}\n" for i in range(4000)))
     write_tiny(BASELINE, data__source=f"file:{text}")
+
+
+def home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home of one test, which leaves no folder and no variable behind."""
+    for name in ("FOUNDRY_RUNS", "FOUNDRY_EXPERIMENTS", "FOUNDRY_WORKSPACE", "FOUNDRY_CACHE"):
+        monkeypatch.setenv(name, "")  # so that what make_home sets is undone
+    monkeypatch.chdir(tmp_path)
+    make_home(tmp_path / "home", tmp_path / "cache")
+    return tmp_path / "home"
 
 
 def run_fake(runs: int, jobs: int = 2, strategy: str = "evolve", told: Any = None) -> Any:

@@ -17,7 +17,7 @@ from foundry.runs.ledger import Ledger, ledger_path
 from foundry.runs.linux import resident_bytes
 from foundry.search.trial import MOST_REPORTS
 from soak.endless import SHORT_SEASONS, climb, seasons
-from soak.lab import TRACK, make_home
+from soak.lab import TRACK, home_of_its_own
 from soak.test_long import MOST_BYTES_A_RUN
 
 PROMOTIONS = int(os.environ.get("SOAK_PROMOTIONS", "10000"))
@@ -56,10 +56,7 @@ class Watch:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("FOUNDRY_RUNS", "FOUNDRY_EXPERIMENTS", "FOUNDRY_WORKSPACE", "FOUNDRY_CACHE"):
-        monkeypatch.setenv(name, "")  # so that what make_home sets is undone
-    monkeypatch.chdir(tmp_path)
-    make_home(tmp_path / "home", tmp_path / "cache")
+    home_of_its_own(tmp_path, monkeypatch)
 
 
 def over_the_end_of_32_bits(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:

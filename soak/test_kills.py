@@ -13,7 +13,7 @@ from foundry.search.campaign.policy import Limits
 from foundry.search.campaign.run import CampaignPlan, campaign
 from foundry.search.lab import Lab, Settings
 from soak.killer import kill_often
-from soak.lab import BASELINE, make_home, run_fake
+from soak.lab import BASELINE, home_of_its_own, run_fake
 from tests.home import write_tiny
 
 KILLS = int(os.environ.get("SOAK_KILLS", "300"))
@@ -22,11 +22,7 @@ REAL_KILLS = int(os.environ.get("SOAK_REAL_KILLS", "20"))
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("FOUNDRY_RUNS", "FOUNDRY_EXPERIMENTS", "FOUNDRY_WORKSPACE", "FOUNDRY_CACHE"):
-        monkeypatch.setenv(name, "")  # so that what make_home sets is undone
-    monkeypatch.chdir(tmp_path)
-    make_home(tmp_path / "home", tmp_path / "cache")
-    return tmp_path / "home"
+    return home_of_its_own(tmp_path, monkeypatch)
 
 
 def test_a_campaign_survives_kills_of_controller_and_workers(place: Path) -> None:

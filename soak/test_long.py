@@ -15,7 +15,7 @@ import pytest
 from foundry.core import places
 from foundry.runs import weights
 from foundry.runs.linux import children, resident_bytes
-from soak.lab import make_home, run_fake
+from soak.lab import home_of_its_own, run_fake
 from soak.trainer import WEIGHTS_BYTES
 
 RUNS = int(os.environ.get("SOAK_RUNS", "10000"))
@@ -77,10 +77,7 @@ def in_a_process_of_its_own(runs: int, hoard: int) -> dict[str, Any]:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("FOUNDRY_RUNS", "FOUNDRY_EXPERIMENTS", "FOUNDRY_WORKSPACE", "FOUNDRY_CACHE"):
-        monkeypatch.setenv(name, "")  # so that what make_home sets is undone
-    monkeypatch.chdir(tmp_path)
-    make_home(tmp_path / "home", tmp_path / "cache")
+    home_of_its_own(tmp_path, monkeypatch)
 
 
 def test_a_long_campaign_stays_flat(place: None) -> None:

@@ -24,6 +24,7 @@ from foundry.judge import sandbox
 from foundry.judge.sandbox.reach import code_paths, in_reach, package_folders, trees
 from foundry.mutate import mutate
 from foundry.recipe import Recipe
+from tests.confined import confined
 from tests.home import small_lab, write_tiny
 
 pytestmark = pytest.mark.skipif(not sandbox.probe().at_least("landlock"), reason="this machine has no sandbox")
@@ -87,22 +88,6 @@ def _by_other_names() -> list[Path]:
     return [path for path in trees() if not any(folder.startswith(str(path)) for folder in emptied)]
 
 
-def confined(act: Callable[[], object]) -> str:
-    """What `act` returns, as a contestant forked from here, or the error."""
-    answers, asks = os.pipe()
-    if os.fork() == 0:
-        try:
-            sandbox.confine(sandbox.Policy())
-            answer = repr(act())
-        except BaseException as error:
-            answer = f"{type(error).__name__}: {error}"
-        os.write(asks, answer.encode()[:4000])
-        os._exit(0)
-    os.close(asks)
-    with os.fdopen(answers, "rb") as file:
-        return file.read().decode()
-
-
 def test_no_file_that_a_contestant_can_open_holds_judged_text(tmp_path: Path) -> None:
     wanted = needles()
 
@@ -120,7 +105,7 @@ def test_no_file_that_a_contestant_can_open_holds_judged_text(tmp_path: Path) ->
         assert opened > 1000
         return found
 
-    assert confined(search) == "[]"
+    assert confined(sandbox.Policy(), search) == "[]"
     text = b" ".join(wanted)
     for name, data in {
         "raw": text,

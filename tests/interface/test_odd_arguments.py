@@ -14,6 +14,7 @@ import pytest
 import typer
 
 from foundry.interface.cli import app, main
+from tests.interface.test_terminal import commands
 
 ODD = [
     "", " ", "-", "--", "---", "0", "-1", "1e400", "nan", "9" * 40, "0x10", "True", "null", "~", "~nosuchuser/x", ".",
@@ -28,14 +29,6 @@ TRAINS = {"train", "sweep", "compare", "campaign"}
 """Commands that would do what they are there for: their baseline is no recipe."""
 SLOW = {"diff": ".yaml"}
 """A command, and how those values end that each take it a process of its own."""
-
-
-def commands(command: Any, path: tuple[str, ...] = ()) -> Any:
-    if hasattr(command, "commands"):
-        for name, each in command.commands.items():
-            yield from commands(each, (*path, name))
-    else:
-        yield path, command
 
 
 COMMANDS = dict(commands(typer.main.get_command(app)))

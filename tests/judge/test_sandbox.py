@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from foundry.judge.sandbox.policy import Policy
 from foundry.judge.sandbox.trial import attempts, holds_capabilities
 from foundry.judge.sandbox.usage import usage, written_bytes
 from foundry.train import worker as train_worker
+from tests.confined import confined
 
 WAYS: dict[str, Any] = {"landlock": None, "bubblewrap": bubblewrap.wrap}
 HERE = [name for name in WAYS if tier.TIERS.index(name) <= tier.TIERS.index(tier.probe().name)]
@@ -91,26 +91,6 @@ def test_a_machine_below_the_asked_tier_is_refused_with_a_line_that_says_how_to_
 
 def test_a_self_test_that_does_not_even_start_is_no_tier():
     assert "exit code 3" in tier.self_test(lambda command, policy: [sys.executable, "-c", "raise SystemExit(3)"])
-
-
-def confined(policy: Policy, act: Callable[[], object]) -> str:
-    """What `act` returns or raises in a forked process that is confined first; `signal N` when one ended it."""
-    answers, asks = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        with contextlib.suppress(BaseException):
-            try:
-                sandbox.confine(policy)
-                answer = repr(act())
-            except BaseException as error:
-                answer = f"{type(error).__name__}: {error}"
-            os.write(asks, answer.encode()[:4000])
-        os._exit(0)
-    os.close(asks)
-    with os.fdopen(answers, "rb") as file:
-        answer = file.read().decode()
-    _, status = os.waitpid(pid, 0)
-    return answer if os.WIFEXITED(status) else f"signal {os.WTERMSIG(status)}"
 
 
 needs_kernel = pytest.mark.parametrize("here", ["this kernel"] if confinement.available() else [])

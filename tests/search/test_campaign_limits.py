@@ -13,15 +13,12 @@ from foundry.search.campaign import run as running
 from foundry.search.campaign.policy import MOST_BATCH, Limits
 from foundry.search.campaign.run import CampaignPlan, campaign
 from soak.endless import InstantLab, as_trained
-from soak.lab import BASELINE, TRACK, make_home
+from soak.lab import BASELINE, TRACK, home_of_its_own
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("FOUNDRY_RUNS", "FOUNDRY_EXPERIMENTS", "FOUNDRY_WORKSPACE", "FOUNDRY_CACHE"):
-        monkeypatch.setenv(name, "")  # so that what make_home sets is undone
-    monkeypatch.chdir(tmp_path)
-    make_home(tmp_path / "home", tmp_path / "cache")
+    home_of_its_own(tmp_path, monkeypatch)
 
 
 def run_limited(limits: Limits, jobs: int = 2, told: Any = None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from foundry.search.campaign.real_court import LedgerCourt
 from foundry.search.lab import Settings
 from foundry.search.promote import settle
 from foundry.search.trial import Question, ask
-from soak.lab import BASELINE, FakeLab, make_home
+from soak.lab import BASELINE, FakeLab, home_of_its_own
 
 NO_OP = "weight_decay:0.03"
 """Fake scores don't know it: its arms differ by noise alone, 0.014 bpb in a pair."""
@@ -24,10 +24,7 @@ NO_OP = "weight_decay:0.03"
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLab]:
-    for name in ("FOUNDRY_RUNS", "FOUNDRY_EXPERIMENTS", "FOUNDRY_WORKSPACE", "FOUNDRY_CACHE"):
-        monkeypatch.setenv(name, "")  # so that what make_home sets is undone
-    monkeypatch.chdir(tmp_path)
-    make_home(tmp_path / "home", tmp_path / "cache")
+    home_of_its_own(tmp_path, monkeypatch)
     with FakeLab(Settings(jobs=2, device="cpu", judged_bytes=2048)) as lab:
         yield lab
 

@@ -26,7 +26,7 @@ from foundry.search.campaign.real_court import LedgerCourt
 from foundry.search.lab import Settings
 from foundry.search.promote import promote, revert, settle
 from foundry.search.sweep import SweepPlan, sweep
-from soak.lab import TRACK, FakeLab, make_home, run_fake
+from soak.lab import TRACK, FakeLab, home_of_its_own, run_fake
 from tests.home import small_lab
 
 BASELINE = Path("experiments/baseline.yaml")
@@ -285,10 +285,7 @@ def test_a_promotion_keeps_the_files_byte_order_mark_and_line_ends(ledger: Ledge
 
 @pytest.fixture
 def fake_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("FOUNDRY_RUNS", "FOUNDRY_EXPERIMENTS", "FOUNDRY_WORKSPACE", "FOUNDRY_CACHE"):
-        monkeypatch.setenv(name, "")  # so that what make_home sets is undone
-    monkeypatch.chdir(tmp_path)
-    make_home(tmp_path / "home", tmp_path / "cache")
+    home_of_its_own(tmp_path, monkeypatch)
 
 
 def test_once_the_sealed_reads_are_spent_a_promotion_stands_without_a_test_score(
