@@ -23,6 +23,7 @@ from foundry.core.errors import FoundryError, RequestError
 from foundry.core.section import Section
 from foundry.core.seeds import stream_seed
 from foundry.core.slot import PartConfig, Slot
+from foundry.core.slots import with_slots
 from foundry.modules import activation, attention, norm, parts, position, residual, values
 from foundry.modules.activation import Activation
 from foundry.modules.attention import Attention
@@ -34,6 +35,7 @@ from foundry.modules.side import Cache, Side
 from foundry.modules.values import Values, ValuesField, ValueSizes
 
 
+@with_slots("model")
 class ModelConfig(Section):
     """Recipe section `model`."""
 
@@ -156,6 +158,8 @@ class GPT(nn.Module):
         self.head = parts.Linear(config.width, vocab_size, role="head")
         if config.tied:
             self.head.weight = self.embedding.weight
+        for name in config.joined:
+            getattr(config, name).join(self)
         # by name: a parameter loses its attributes when it is copied or sharded
         self.roles = {name: parts.role_of(tensor) for name, tensor in self.named_parameters()}
 

@@ -1,4 +1,5 @@
 """What every kind in every slot must keep, as functions `(slot, kind)` that raise ContractError naming the clause.
+A clause's docstring says in its first line what holds, and behind `Hint:` how to mend a part that breaks it.
 
 `CLAUSES` says which hold for which slot; tests run them over `slot.kinds()`, and `foundry check` over one file.
 May not: know any kind by name but the plain ones that a part is tried with.
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from foundry.core import code, yaml_io
 from foundry.core.errors import RequestError, WorkError
 from foundry.core.slot import PartConfig, Slot
+from foundry.core.slots import SLOTS
 
 MAX_LINES = 150
 REQUIRED: dict[str, dict[str, object]] = {"attention": {"heads": 4}, "optimizer": {"lr": 0.02}}
@@ -34,7 +36,10 @@ def example(slot: Slot, kind: str, **fields: object) -> PartConfig:
 
 
 def check_file_explains_itself(slot: Slot, kind: str) -> None:
-    """The file starts with a docstring that says what the part is and what it may not do, and fits in a few screens."""
+    """The file starts with a docstring that says what the part is and what it may not do, and fits in a few screens.
+
+    Hint: begin the file with a docstring: what it is, its source, and 'May not: …'; keep it under 150 lines.
+    """
     clause, path = "check_file_explains_itself", slot.path(kind)
     text = path.read_text()
     if "May not" not in (ast.get_docstring(code.syntax(path)) or ""):
@@ -44,7 +49,10 @@ def check_file_explains_itself(slot: Slot, kind: str) -> None:
 
 
 def check_defaults_build(slot: Slot, kind: str) -> None:
-    """Every field that is the kind's own has a default."""
+    """Every field that is the kind's own has a default.
+
+    Hint: give every field of Config that is your own a default value.
+    """
     try:
         example(slot, kind)
     except RequestError as error:
@@ -52,7 +60,10 @@ def check_defaults_build(slot: Slot, kind: str) -> None:
 
 
 def check_round_trip(slot: Slot, kind: str) -> None:
-    """Config → plain data → YAML → config gives an equal config, and an unknown key is refused by name."""
+    """Config → plain data → YAML → config gives an equal config, and an unknown key is refused by name.
+
+    Hint: use plain fields (int, float, str, bool, list) with limits by pydantic.Field, and let unknown keys be refused.
+    """
     clause = "check_round_trip"
     config = example(slot, kind)
     plain = config.model_dump(mode="json")
@@ -76,6 +87,12 @@ def clauses(slot: Slot) -> tuple[Clause, ...]:
     from foundry.contract import forward, training  # these import torch; listing clauses needn't
 
     return COMMON + forward.CLAUSES.get(slot.name, ()) + training.CLAUSES.get(slot.name, ())
+
+
+def hint(clause: str) -> str:
+    """How to mend a part that breaks the clause of this name; empty for what is no clause."""
+    doc = next((each.__doc__ for slot in SLOTS for each in clauses(slot) if each.__name__ == clause), None)
+    return " ".join((doc or "").partition("Hint:")[2].split())
 
 
 def broken(slot: Slot, kind: str) -> Iterator[ContractError]:

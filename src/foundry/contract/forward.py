@@ -78,7 +78,10 @@ def stream(*shape: int, seed: int = 1) -> Tensor:
 
 
 def check_shape_is_kept(slot: Slot, kind: str) -> None:
-    """[B, T, D] → [B, T, D], for a single row, a single token and a full context too."""
+    """[B, T, D] → [B, T, D], for a single row, a single token and a full context too.
+
+    Hint: return x's own shape for every number of rows and every length up to the context.
+    """
     module = layers(slot, kind)
     for shape in ((BATCH, TIME), (1, 1), (1, CONTEXT), (BATCH, 1)):
         y = module(stream(*shape))
@@ -87,7 +90,11 @@ def check_shape_is_kept(slot: Slot, kind: str) -> None:
 
 
 def check_no_gradient_from_the_future(slot: Slot, kind: str) -> None:
-    """The gradient of token t's output by the input of later tokens is exactly 0; by its own it isn't."""
+    """The gradient of token t's output by the input of later tokens is exactly 0; by its own it isn't.
+
+    Hint: a token may read itself and earlier tokens only: attend through modules.mixing.attend, pad convolutions on the
+    left, and take no sum, mean, maximum or norm over time that isn't cumulative.
+    """
     clause = "check_no_gradient_from_the_future"
     module = layers(slot, kind)
     for t in (0, TIME // 2, TIME - 1):
@@ -100,7 +107,11 @@ def check_no_gradient_from_the_future(slot: Slot, kind: str) -> None:
 
 
 def check_future_does_not_show(slot: Slot, kind: str) -> None:
-    """Other tokens, or none, after a cut leave the outputs before it as they were."""
+    """Other tokens, or none, after a cut leave the outputs before it as they were.
+
+    Hint: a token may read itself and earlier tokens only: attend through modules.mixing.attend, pad convolutions on the
+    left, and take no sum, mean, maximum or norm over time that isn't cumulative.
+    """
     module, x = layers(slot, kind), stream()
     y = module(x)
     for cut in (1, TIME // 2, TIME - 1):
@@ -110,7 +121,10 @@ def check_future_does_not_show(slot: Slot, kind: str) -> None:
 
 
 def check_rows_are_independent(slot: Slot, kind: str) -> None:
-    """A row's output is the same alone, and in another order."""
+    """A row's output is the same alone, and in another order.
+
+    Hint: take no statistics over the batch: no row's result may depend on its neighbours.
+    """
     module, x = layers(slot, kind), stream()
     y = module(x)
     _close("check_rows_are_independent", slot, kind, "rows reversed", module(x.flip(0)).flip(0), y)
@@ -119,7 +133,10 @@ def check_rows_are_independent(slot: Slot, kind: str) -> None:
 
 
 def check_tokens_are_independent(slot: Slot, kind: str) -> None:
-    """The part itself treats each token by itself (norm, activation)."""
+    """The part itself treats each token by itself (norm, activation).
+
+    Hint: norms and activations work on the last dimension only; tokens meet in attention.
+    """
     module = getattr(layers(slot, kind), slot.name)[0]
     x = stream()
     alone = torch.cat([module(x[:, t : t + 1]) for t in range(TIME)], 1)
@@ -127,7 +144,10 @@ def check_tokens_are_independent(slot: Slot, kind: str) -> None:
 
 
 def check_gradients_are_finite(slot: Slot, kind: str) -> None:
-    """Outputs and gradients are finite for zero, small, ordinary and large inputs; every parameter has one."""
+    """Outputs and gradients are finite for zero, small, ordinary and large inputs; every parameter has one.
+
+    Hint: let every parameter take part in the output, and keep divisions, roots and logarithms away from zero (an eps).
+    """
     clause = "check_gradients_are_finite"
     for scale in (0.0, 1e-4, 1.0, 100.0):
         module, x = layers(slot, kind), (scale * stream()).requires_grad_()
@@ -142,7 +162,11 @@ def check_gradients_are_finite(slot: Slot, kind: str) -> None:
 
 
 def check_member_equals_alone(slot: Slot, kind: str) -> None:
-    """Member i of a population gives the outputs and gradients that it gives alone."""
+    """Member i of a population gives the outputs and gradients that it gives alone.
+
+    Hint: index trailing dimensions only and shape vectors by parts.along_last; or declare `population: ClassVar[bool] =
+    False` in Config, and runs train one at a time.
+    """
     clause = "check_member_equals_alone"
     if not example(slot, kind).population:
         return
@@ -163,7 +187,10 @@ def check_member_equals_alone(slot: Slot, kind: str) -> None:
 
 
 def check_nothing_is_kept_between_calls(slot: Slot, kind: str) -> None:
-    """The same input gives the same bits whatever was computed before, in training and in evaluation."""
+    """The same input gives the same bits whatever was computed before, in training and in evaluation.
+
+    Hint: assign nothing to self in forward; draw nothing at random in evaluation.
+    """
     clause = "check_nothing_is_kept_between_calls"
     module, x = layers(slot, kind), stream()
     before = {name: value.clone() for name, value in [*module.named_parameters(), *module.named_buffers()]}
@@ -179,7 +206,11 @@ def check_nothing_is_kept_between_calls(slot: Slot, kind: str) -> None:
 
 
 def check_cache_changes_nothing(slot: Slot, kind: str) -> None:
-    """Read in pieces with a cache, tokens give what they give read at once."""
+    """Read in pieces with a cache, tokens give what they give read at once.
+
+    Hint: what later tokens need of earlier ones must go through side.remember(layer, …), and positions must start at
+    side.offset.
+    """
     module, x = layers(slot, kind), stream()
     for pieces in ((TIME,), (1,) * TIME, (4, 1, TIME - 5)):
         cache = Cache()
@@ -188,7 +219,10 @@ def check_cache_changes_nothing(slot: Slot, kind: str) -> None:
 
 
 def check_bf16_is_finite(slot: Slot, kind: str) -> None:
-    """In bf16, by autocast and by cast, outputs are finite and near those of fp32."""
+    """In bf16, by autocast and by cast, outputs are finite and near those of fp32.
+
+    Hint: compute norms, exponentials and long sums in float32 (x.float()) and cast the result back.
+    """
     module, x = layers(slot, kind), stream()
     exact = module(x)
     with torch.autocast("cpu", torch.bfloat16):
@@ -198,7 +232,11 @@ def check_bf16_is_finite(slot: Slot, kind: str) -> None:
 
 
 def check_flops_are_counted(slot: Slot, kind: str) -> None:
-    """What the part says it costs is what torch's counter sees, forward and backward, within 1%."""
+    """What the part says it costs is what torch's counter sees, forward and backward, within 1%.
+
+    Hint: matrix products outside of parts.Linear belong into mixing_flops_per_token, or into flops_per_token of the
+    module that makes them.
+    """
     config, module = example(slot, kind), layers(slot, kind)
     said = 3 * CONTEXT * parts.flops_of(module)
     mixer = config if isinstance(config, AttentionConfig) else example(attention.SLOT, PLAIN["attention"])
@@ -213,7 +251,11 @@ def check_flops_are_counted(slot: Slot, kind: str) -> None:
 
 
 def check_builds_without_memory(slot: Slot, kind: str) -> None:
-    """It can be built on the meta device, as the check of a recipe's sizes does."""
+    """It can be built on the meta device, as the check of a recipe's sizes does.
+
+    Hint: make parameters with parts.Linear, parts.Embedding or parts.parameter, buffers with register_buffer, and
+    compute nothing from their values in __init__.
+    """
     with torch.device("meta"):
         Layers(slot, kind)
 

@@ -36,7 +36,10 @@ def _logits_and_targets(*shape: int, scale: float = 2.0) -> tuple[Tensor, Tensor
 
 
 def check_loss_is_a_finite_mean(slot: Slot, kind: str) -> None:
-    """A scalar, with finite gradients even where the model is certain, right or wrong; a mean over tokens."""
+    """A scalar, with finite gradients even where the model is certain, right or wrong; a mean over tokens.
+
+    Hint: return the mean over tokens in nats, from logits.float(), without log(0).
+    """
     clause, loss = "check_loss_is_a_finite_mean", _loss(slot, kind)
     for scale in (0.0, 2.0, 1000.0):
         logits, targets = _logits_and_targets(BATCH, TIME, scale=scale)
@@ -52,7 +55,10 @@ def check_loss_is_a_finite_mean(slot: Slot, kind: str) -> None:
 
 
 def check_loss_prefers_the_truth(slot: Slot, kind: str) -> None:
-    """It falls as probability moves to the right token, and its gradient moves it there."""
+    """It falls as probability moves to the right token, and its gradient moves it there.
+
+    Hint: the loss must fall as the right token's logit rises.
+    """
     clause, loss = "check_loss_prefers_the_truth", _loss(slot, kind)
     _, targets = _logits_and_targets(BATCH, TIME)
     right = F.one_hot(targets, VOCAB).float()
@@ -66,7 +72,10 @@ def check_loss_prefers_the_truth(slot: Slot, kind: str) -> None:
 
 
 def check_loss_is_cross_entropy_when_neutral(slot: Slot, kind: str) -> None:
-    """With the values that it declares as neutral it is plain cross-entropy; None declares that there are none."""
+    """With the values that it declares as neutral it is plain cross-entropy; None declares that there are none.
+
+    Hint: correct the formula, or declare `neutral: ClassVar = None` in Config.
+    """
     config = example(slot, kind)
     assert isinstance(config, LossConfig)
     if config.neutral is None:
@@ -79,7 +88,11 @@ def check_loss_is_cross_entropy_when_neutral(slot: Slot, kind: str) -> None:
 
 
 def check_loss_of_member_equals_alone(slot: Slot, kind: str) -> None:
-    """[P, B, T, V] gives [P], each what its member gives alone; targets may be shared."""
+    """[P, B, T, V] gives [P], each what its member gives alone; targets may be shared.
+
+    Hint: return [P] for logits [P, B, T, V], by modules.loss.member_mean; or declare `population: ClassVar[bool] =
+    False`.
+    """
     clause, loss = "check_loss_of_member_equals_alone", _loss(slot, kind)
     if not example(slot, kind).population:
         return
@@ -99,7 +112,10 @@ def _schedule(slot: Slot, kind: str, **fields: object) -> ScheduleConfig:
 
 
 def check_schedule_stays_a_share(slot: Slot, kind: str) -> None:
-    """Between 0 and 1 at every step of runs of any length, reaching the peak, and the same when asked again."""
+    """Between 0 and 1 at every step of runs of any length, reaching the peak, and the same when asked again.
+
+    Hint: share(step, steps) is a pure function with values in (0, 1] that reaches 1.
+    """
     clause = "check_schedule_stays_a_share"
     for warmup in (0.0, 0.1, 0.9):
         schedule = _schedule(slot, kind, warmup=warmup)
@@ -114,7 +130,10 @@ def check_schedule_stays_a_share(slot: Slot, kind: str) -> None:
 
 
 def check_schedule_warms_up(slot: Slot, kind: str) -> None:
-    """The rate rises at every step of the warmup."""
+    """The rate rises at every step of the warmup.
+
+    Hint: rise at each of the first warmup · steps steps.
+    """
     schedule = _schedule(slot, kind, warmup=0.1)
     shares = [schedule.share(step, 1000) for step in range(100)]
     if any(later <= earlier for earlier, later in itertools.pairwise(shares)):
@@ -122,7 +141,10 @@ def check_schedule_warms_up(slot: Slot, kind: str) -> None:
 
 
 def check_schedule_rescales(slot: Slot, kind: str) -> None:
-    """A run ten times as long has the same course, stretched."""
+    """A run ten times as long has the same course, stretched.
+
+    Hint: compute from step / steps, never from an absolute number of steps.
+    """
     schedule = _schedule(slot, kind, warmup=0.1)
     gap = max(abs(schedule.share(step, 1000) - schedule.share(10 * step, 10_000)) for step in range(1000))
     if gap > 0.02:
@@ -158,7 +180,10 @@ def _descend(weights: list[Weight], optimizer: torch.optim.Optimizer, steps: int
 
 
 def check_optimizer_covers_every_weight(slot: Slot, kind: str) -> None:
-    """Each weight is in one group, and each group has `peak_lr` for the loop to scale."""
+    """Each weight is in one group, and each group has `peak_lr` for the loop to scale.
+
+    Hint: put each weight into exactly one group, and give each group 'peak_lr'.
+    """
     clause, weights = "check_optimizer_covers_every_weight", _weights()
     groups = _optimizer(slot, kind, weights).param_groups
     covered = [id(tensor) for group in groups for tensor in group["params"]]
@@ -171,7 +196,10 @@ def check_optimizer_covers_every_weight(slot: Slot, kind: str) -> None:
 
 
 def check_optimizer_descends(slot: Slot, kind: str) -> None:
-    """On a quadratic it brings every weight down to a tenth, whatever its role."""
+    """On a quadratic it brings every weight down to a tenth, whatever its role.
+
+    Hint: step against the gradient, at group['lr'], for every role of weight.
+    """
     weights = _weights()
     before = [weight.tensor.square().sum().item() for weight in weights]
     _descend(weights, _optimizer(slot, kind, weights), 500, falling=True)
@@ -181,7 +209,10 @@ def check_optimizer_descends(slot: Slot, kind: str) -> None:
 
 
 def check_optimizer_resumes_bitwise(slot: Slot, kind: str) -> None:
-    """Its state_dict, written and read, goes on with the bits of a run that was never interrupted."""
+    """Its state_dict, written and read, goes on with the bits of a run that was never interrupted.
+
+    Hint: keep all state in self.state, as tensors and numbers, none in other attributes.
+    """
     weights = _weights()
     optimizer = _optimizer(slot, kind, weights)
     _descend(weights, optimizer, 4)
@@ -199,7 +230,11 @@ def check_optimizer_resumes_bitwise(slot: Slot, kind: str) -> None:
 
 
 def check_optimizer_steps_members_alone(slot: Slot, kind: str) -> None:
-    """A stacked weight moves as its members would by themselves."""
+    """A stacked weight moves as its members would by themselves.
+
+    Hint: take no norm or mean over a whole stacked weight: the last dimensions are one member's; or declare
+    `population: ClassVar[bool] = False`.
+    """
     if not example(slot, kind).population:
         return
     together = _weights(members=MEMBERS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, get_args
+from typing import Any, ClassVar, TypeVar, get_args
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
@@ -15,6 +15,9 @@ IDENTITY = {"for": "identity"}
 
 class Section(BaseModel):
     """A frozen, validated part of a recipe."""
+
+    joined: ClassVar[tuple[str, ...]] = ()
+    """Fields of slots that it doesn't write out (core/slots.py)."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True, protected_namespaces=()

@@ -40,6 +40,10 @@ class PartConfig(Section):
         itself, unless its own file says better."""
         return self
 
+    def join(self, model: Any) -> None:
+        """What a part of a slot that the model doesn't know by name does to a finished model: it may wrap modules, with
+        parameters of its own too."""
+
     @field_validator("kind", mode="after")
     @classmethod
     def _kind_is_the_file_name(cls, kind: str) -> str:
@@ -62,6 +66,14 @@ class Slot:
     short: str
     what: str
     folder: str = ""
+
+    @property
+    def section(self) -> str:
+        return self.at.partition(".")[0]
+
+    @property
+    def field_name(self) -> str:
+        return self.at.partition(".")[2]
 
     @property
     def relative(self) -> str:

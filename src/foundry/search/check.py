@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from foundry import contract
 from foundry.core import code
 from foundry.core.errors import FoundryError, RequestError, RunFailure
 from foundry.core.files import why_no_file
@@ -27,7 +28,6 @@ from foundry.judge.contestant import Job
 from foundry.judge.worker import judge
 from foundry.runs.guard import asked_tier, tier_for
 from foundry.runs.inner import Inner, printable
-from foundry.search.mends import mend
 from foundry.train import checkpoint
 
 VOCAB, STRETCHES, STRETCH_TOKENS = 48, 40, 60
@@ -52,6 +52,13 @@ TRAIN: dict[str, Any] = {
 }
 FIELDS: dict[str, dict[str, Any]] = {"attention": {"heads": 4}, "optimizer": {"lr": 1e-3}}
 """What the tiny model's parts need besides their kind."""
+HINTS = {
+    "trains": "it has to train for twenty steps of a tiny model without an exception, and to stay finite",
+    "judged": "see docs/judge.md: a prediction may depend on the tokens up to it in its own row, on nothing else",
+    "imports": "the file has to import by itself: nothing of the workspace beside it, no network, no files",
+    "stays": "the process that runs it must not be ended, and must not run out of time or memory",
+}
+"""How to mend what is tried besides the slot's clauses, which have their own."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,7 @@ def check(file: Path) -> dict[str, Any]:
     else:
         passed, faults, printed = _tried(place, tier)
     for fault in faults:
-        fault["mend"] = mend(fault["clause"])
+        fault["mend"] = contract.hint(fault["clause"]) or HINTS.get(fault["clause"], "")
     return {
         "file": str(place.file),
         "slot": place.slot.name if place.slot else "model",
@@ -215,8 +222,8 @@ def _section(name: str, plain: dict[str, Any], place: Place) -> dict[str, Any]:
     """A tiny recipe's section, with the part in its place."""
     if place.slot is None:
         return {**plain, "code": place.kind} if name == "model" else plain
-    section, _, key = place.slot.at.partition(".")
-    return {**plain, key: {**FIELDS.get(key, {}), "kind": place.kind}} if section == name else plain
+    key = place.slot.field_name
+    return {**plain, key: {**FIELDS.get(key, {}), "kind": place.kind}} if place.slot.section == name else plain
 
 
 def _fault(clause: str, seen: str, line: int | None = None) -> dict[str, Any]:

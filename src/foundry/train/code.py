@@ -18,6 +18,6 @@ _ROOMS = ("train/", "model.py", "population.py", "modules/", "core/seeds.py")
 def training_code(recipe: dict[str, Any]) -> Code:
     """Of a recipe's sections `model` and `train` as plain data: the loop, the model, the way of its batches, the parts
     that are named, and torch."""
-    slots = [slot for slot in SLOTS if slot.at.partition(".")[0] in ("model", "train")]
+    slots = [slot for slot in SLOTS if slot.section in ("model", "train")]
     named = [f"{slot.relative}/{get_path(recipe, slot.at)['kind']}.py" for slot in slots]
     return code_of((*_ROOTS, *filter(is_file, named)), _ROOMS, libraries=("torch",))
