@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from foundry.core import yaml_io
+from foundry.runs.ledger_schema import APPLICATION_ID, SINCE
 from foundry.runs.result import Limits
 from foundry.search.lab import Lab, Settings
 
@@ -38,3 +41,15 @@ def write_tiny(path: Path, **changes: Any) -> Path:
 
 def small_lab(jobs: int = 2, **limits: float) -> Lab:
     return Lab(Settings(jobs=jobs, device="cpu", judged_bytes=2048, limits=Limits(**limits)))  # type: ignore[arg-type]
+
+
+def older_ledger(path: Path, version: int, more: Iterable[str] = ()) -> None:
+    """A ledger as that version of the program left it, after the statements `more`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path)
+    for statement in (*(each for since in range(1, version + 1) for each in SINCE[since]), *more):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.commit()
+    connection.close()

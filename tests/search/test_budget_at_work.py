@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ from foundry.core.errors import RequestError
 from foundry.interface.cli import main
 from foundry.runs import queries
 from foundry.runs.ledger import Ledger
-from foundry.runs.ledger_schema import APPLICATION_ID, SINCE
 from foundry.search.budget import BudgetRules, new_season, open_test, state, summary
+from tests.home import older_ledger
 
 READING = [
     ["log"],
@@ -119,17 +118,10 @@ def test_commands_that_read_change_nothing_that_is_there(home: Path, capsys: pyt
 @pytest.mark.parametrize("version", [2, 3])
 def test_a_ledger_of_an_older_version_is_read_as_it_is_and_goes_on_where_it_was(home: Path, version: int) -> None:
     path = home / "runs" / "ledger.db"
-    path.parent.mkdir()
     rules = {"control": "fdr", "q": 0.1, "base_pairs": 12, "max_pairs": 24}
-    old = sqlite3.connect(path)
-    for statement in (statement for each in range(1, version + 1) for statement in SINCE[each]):
-        old.execute(statement)
-    old.execute("INSERT INTO seasons(id, rules, created) VALUES (1, ?, 0.0)", (json.dumps(rules),))
-    old.execute("INSERT INTO tests(key, season, j, alpha, promotions_at_start, created) VALUES ('k', 1, 1, .01, 0, 0)")
-    old.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    old.execute(f"PRAGMA user_version = {version}")
-    old.commit()
-    old.close()
+    season = f"INSERT INTO seasons(id, rules, created) VALUES (1, '{json.dumps(rules)}', 0.0)"
+    test = "INSERT INTO tests(key, season, j, alpha, promotions_at_start, created) VALUES ('k', 1, 1, .01, 0, 0)"
+    older_ledger(path, version, (season, test))
     before = path.read_bytes()
     found: dict[str, Any] = summary()
     assert (found["season"], found["tests"], found["spent"], found["opened_by"]) == (1, 1, 0.01, "rule")

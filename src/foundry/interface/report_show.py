@@ -6,6 +6,7 @@ from typing import Any
 
 from foundry.interface.report import Document, comparison, diff, flops, gained, number, plain, seconds
 from foundry.interface.terminal import console, table
+from foundry.runs.folders import RULE
 
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -31,6 +32,8 @@ def _run(document: Document) -> None:
     changed = document["code"]["changed"]
     others = "not on record" if changed is None else f"other than today's: {', '.join(changed)}"
     console.print(f"  code: {'as today' if changed == [] else others}")
+    if not document["files"] and document["status"] in ("done", "failed"):
+        console.print(f"  no files: {RULE}")
     for file in document["files"]:
         console.print(f"  {file['bytes']:>12,} bytes  {document['folder']}/{file['file']}")
     run = document["run"][:12]

@@ -24,7 +24,7 @@ from foundry.data.prepare import restored
 from foundry.data.prepared import TOKENIZER, Prepared
 from foundry.judge.code import judging_code
 from foundry.recipe import Recipe
-from foundry.runs import costs, measuring, weights
+from foundry.runs import costs, folders, measuring, weights
 from foundry.runs.arrange import Arranger
 from foundry.runs.failures import MAX_ATTEMPTS, failure, given_up, is_machines
 from foundry.runs.guard import Guard
@@ -339,6 +339,8 @@ class Engine:
         if not result.stored:
             write_document(run_folder(ask.spec.id) / "status.json", result.to_json())
             weights.tidy(self.ledger)
+            if result.facts["seq"] % folders.EVERY == 0:
+                folders.tidy(self.ledger)
         self._ready.append(result)
         self.watcher.ended(result)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, final
 
 from foundry.core.errors import REASONS, WorkError
@@ -190,8 +190,23 @@ class Runs:
 
     def with_weights(self) -> list[dict[str, Any]]:
         """Every run that has weights on the disk, or may have some; the newest first."""
-        columns = "id, recipe, status, owner, kept, weights_bytes"
+        columns = "id, recipe, status, owner, fence, kept, weights_bytes"
         return self._file.rows(f"SELECT {columns} FROM runs WHERE weights_bytes > 0 ORDER BY seq DESC")
+
+    def found_weights(self, found: Sequence[tuple[str, int, int]]) -> None:
+        """(run, fence, bytes) of runs whose weights were looked at; a run that was claimed meanwhile stays as it is."""
+        if found:
+            with self._file.writing() as write:
+                sql = "UPDATE runs SET weights_bytes=:size WHERE id=:run AND fence=:fence AND weights_bytes=1"
+                write.executemany(sql, [{"run": run, "fence": fence, "size": size} for run, fence, size in found])
+
+    def forgettable(self, folders: Iterable[str], newest: int) -> list[str]:
+        """Of folders, named by the beginning of a run's id, those of runs without weights that aren't among the newest
+        so many."""
+        last = self._file.row("SELECT seq FROM runs ORDER BY seq DESC LIMIT 1 OFFSET ?", newest)
+        sql = "SELECT 1 FROM runs WHERE id >= ? AND id < ? AND seq <= ? AND weights_bytes = 0"
+        end = last["seq"] if last is not None else 0
+        return [name for name in folders if self._file.row(sql, name, name + "~", end)]
 
     def lost_weights(self, runs: Sequence[str]) -> None:
         """Their weights are no longer on the disk."""

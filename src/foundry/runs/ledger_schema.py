@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 APPLICATION_ID = 0x466E6472  # "Fndr": tells a ledger from another program's database
-VERSION = 4
+VERSION = 5
 
 STATEMENTS = (
     """CREATE TABLE recipes(
@@ -155,15 +155,18 @@ SINCE: dict[int, tuple[str, ...]] = {
         "ALTER TABLE runs ADD COLUMN kept TEXT NOT NULL DEFAULT ''",  # who wants its weights kept
         "ALTER TABLE runs ADD COLUMN weights_bytes INTEGER NOT NULL DEFAULT 0",  # on the disk; 1 while nobody has looked
         "CREATE INDEX runs_with_weights ON runs(seq) WHERE weights_bytes > 0",
-        "CREATE INDEX split_reads_by_season ON split_reads(split, season)",
-        "CREATE INDEX promotions_by_champion ON promotions(to_fp, seq)",
+    ),
+    5: (
+        "CREATE INDEX IF NOT EXISTS split_reads_by_season ON split_reads(split, season)",  # some of version 4 have both
+        "CREATE INDEX IF NOT EXISTS promotions_by_champion ON promotions(to_fp, seq)",
+        "UPDATE runs SET weights_bytes = 1 WHERE weights_bytes = 0 AND attempts > 0",  # older ones were never looked at
     ),
 }
 """What each version added: a ledger of an older one is given what it lacks."""
 
 NEW_COLUMNS: dict[int, dict[str, str]] = {
     3: {"seasons": "'better' AS stream, 'rule' AS opened_by, '' AS why", "runs": "NULL AS code"},
-    4: {"runs": "NULL AS limits, '' AS kept, 0 AS weights_bytes"},
+    4: {"runs": "NULL AS limits, '' AS kept, attempts > 0 AS weights_bytes"},
 }
 """What each version's new columns would hold in an older ledger, by table."""
 NEW_TABLES: dict[int, tuple[str, ...]] = {3: ("codes(fingerprint, content)",)}

@@ -20,7 +20,7 @@ from foundry.core.source_code import changed
 from foundry.runs.ledger import Ledger, ledger_path
 from foundry.runs.ledger_file import LedgerFile
 from foundry.runs.owner import is_alive
-from foundry.runs.weights import run_folder
+from foundry.runs.weights import UNKNOWN, run_folder, size_bytes
 
 Kind = Literal["run", "recipe", "comparison", "promotion"]
 STATUSES = ("queued", "running", "trained", "done", "failed")
@@ -100,9 +100,9 @@ def log(
 def weights(path: Path | None = None) -> dict[str, int]:
     """{"runs", "bytes"}: how many runs have weights on the disk, and what these take."""
     with reading(path) as file:
-        counted = "SELECT count(*) AS runs, coalesce(sum(weights_bytes), 0) AS bytes FROM runs WHERE weights_bytes > 0"
-        row = file.row(counted) if file is not None else None
-    return row or {"runs": 0, "bytes": 0}
+        rows = file.rows("SELECT id, weights_bytes FROM runs WHERE weights_bytes > 0") if file is not None else []
+    sizes = [size_bytes(row["id"]) if row["weights_bytes"] == UNKNOWN else row["weights_bytes"] for row in rows]
+    return {"runs": sum(size > 0 for size in sizes), "bytes": sum(sizes)}
 
 
 def lineage(baseline: str, path: Path | None = None) -> list[dict[str, Any]]:

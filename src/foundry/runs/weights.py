@@ -4,17 +4,19 @@ Weights can be made again, bit by bit (`train RUN --weights`), so only what is l
 
 - what `train` was asked for, until a person removes it;
 - one run of each recipe that was ever champion, of the latest `CHAMPIONS`;
-- of all others the newest `FEWEST_RUNS`, and up to `MOST_RUNS` while those take no more than `MOST_BYTES`.
+- of all others the newest `FEWEST_RUNS`, and up to `MOST_RUNS` while those take no more than `MOST_BYTES`. To these
+  belong all from before the ledger kept who had asked.
 
 A run that somebody is training, judging or sampling keeps its weights for as long. May not: touch a score or a record.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,9 +58,18 @@ def are_whole(run: str) -> bool:
     return True
 
 
+UNKNOWN = 1
+"""Bytes on record of a run that may have weights, until somebody looks."""
+
+
 def size_bytes(run: str) -> int:
-    """What a run's checkpoint takes."""
-    return sum(file.stat().st_size for file in weights_folder(run).glob("*") if file.is_file())
+    """What a run's checkpoint takes, and one that was cut off while it was written."""
+    files = (file for place in _places(run) for file in place.glob("*"))
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _places(run: str) -> tuple[Path, Path]:
+    return weights_folder(run), weights_folder(run).with_name("checkpoint.new")
 
 
 def make_again(run: str) -> str:
@@ -92,7 +103,7 @@ def superfluous(rows: Iterable[Mapping[str, Any]], champions: set[str]) -> list[
     remembered: set[str] = set()
     count = total = 0
     for row in rows:
-        if row["kept"] or (row["status"] == "running" and is_alive(row["owner"])):
+        if row["kept"] or _is_training(row):
             continue
         recipe = row["recipe"]
         if row["status"] == "done" and recipe in champions and recipe not in remembered:
@@ -106,7 +117,12 @@ def superfluous(rows: Iterable[Mapping[str, Any]], champions: set[str]) -> list[
 
 def tidy(ledger: Ledger) -> list[str]:
     """Remove what the rule doesn't keep; the runs that it was removed of. What is in use waits for another time."""
-    removed = [run for run in superfluous(ledger.runs.with_weights(), _champions(ledger)) if _remove(run)]
+    rows = ledger.runs.with_weights()
+    unseen = [row for row in rows if row["weights_bytes"] == UNKNOWN and not _is_training(row)]
+    if unseen:  # an interrupted run's, and those of a ledger from before it counted them
+        ledger.runs.found_weights([(row["id"], row["fence"], size_bytes(row["id"])) for row in unseen])
+        rows = ledger.runs.with_weights()
+    removed = [run for run in superfluous(rows, _champions(ledger)) if _remove(run)]
     ledger.runs.lost_weights(removed)
     return removed
 
@@ -115,18 +131,32 @@ def _champions(ledger: Ledger) -> set[str]:
     return set(ledger.promotions.champions(CHAMPIONS))
 
 
+def _is_training(row: Mapping[str, Any]) -> bool:
+    return row["status"] == "running" and is_alive(row["owner"])
+
+
 def _remove(run: str) -> bool:
     """Whether they are gone now."""
-    try:
-        folder = os.open(run_folder(run), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        return not run_folder(run).exists()
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        for place in (weights_folder(run), weights_folder(run).with_name("checkpoint.new")):
+    with unheld(run_folder(run)) as free:
+        for place in _places(run) if free else ():
             shutil.rmtree(place, ignore_errors=True)
-        return True
+        return free
+
+
+@contextlib.contextmanager
+def unheld(folder: Path) -> Iterator[bool]:
+    """Whether a run's folder is in nobody's use, and nobody can take it into use until the end; true of one that is
+    gone."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        yield not folder.exists()
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return False
+        yield False
+    else:
+        yield True
     finally:
-        os.close(folder)
+        os.close(handle)
