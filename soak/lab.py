@@ -49,7 +49,7 @@ def make_home(folder: Path, cache: Path) -> None:
     """A working directory with a tiny baseline on a text of a few lines; this process stands in it afterwards."""
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
-    os.environ["FOUNDRY_CACHE"] = str(cache)
+    os.environ["FOUNDRY_CACHE"] = os.environ["FOUNDRY_KEYS"] = str(cache)
     for name in ("FOUNDRY_RUNS", "FOUNDRY_EXPERIMENTS", "FOUNDRY_WORKSPACE"):
         os.environ.pop(name, None)
     text = folder / "text.txt"
@@ -59,7 +59,7 @@ def make_home(folder: Path, cache: Path) -> None:
 
 def home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The home of one test, which leaves no folder and no variable behind."""
-    for name in ("FOUNDRY_RUNS", "FOUNDRY_EXPERIMENTS", "FOUNDRY_WORKSPACE", "FOUNDRY_CACHE"):
+    for name in ("FOUNDRY_RUNS", "FOUNDRY_EXPERIMENTS", "FOUNDRY_WORKSPACE", "FOUNDRY_CACHE", "FOUNDRY_KEYS"):
         monkeypatch.setenv(name, "")  # so that what make_home sets is undone
     monkeypatch.chdir(tmp_path)
     make_home(tmp_path / "home", tmp_path / "cache")

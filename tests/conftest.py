@@ -18,6 +18,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where ledgers' keys lie: never in the home of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("FOUNDRY_KEYS", str(folder := tmp_path_factory.mktemp("keys")))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def mother() -> Iterator[Mother]:
     mother = Mother()

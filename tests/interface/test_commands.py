@@ -143,7 +143,16 @@ def test_commands_that_only_read_import_no_torch(home: Path) -> None:
     )
     write_tiny(Path("experiments/other.yaml"), model__layers=2)
     files = ["experiments/baseline.yaml", "experiments/other.yaml"]
-    for arguments in (["--help"], ["log"], ["lineage"], ["kinds"], ["mutate"], ["budget"], ["diff", *files]):
+    for arguments in (
+        ["--help"],
+        ["log"],
+        ["lineage"],
+        ["verify"],
+        ["kinds"],
+        ["mutate"],
+        ["budget"],
+        ["diff", *files],
+    ):
         got, _, err = run("-c", code, *arguments)
         assert got == 0, (arguments, err)
 

@@ -123,7 +123,7 @@ def test_every_document_has_a_schema_and_calls_one_thing_by_one_name(
     asked = [
         *(["show", promotion[key]] for key in ("promotion", "comparison", "to_recipe")),
         ["show", run],
-        *([name] for name in ("log", "lineage", "budget", "kinds", "mutate", "history", "proposals")),
+        *([name] for name in ("log", "lineage", "verify", "budget", "kinds", "mutate", "history", "proposals")),
         ["diff", str(BASELINE), promotion["from_recipe"]],
         ["propose", "depth:2"],
         ["mutate", "depth:2"],

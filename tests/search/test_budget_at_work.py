@@ -19,6 +19,7 @@ READING = [
     ["log"],
     ["history"],
     ["lineage"],
+    ["verify"],
     ["lineage", "experiments/baseline.yaml"],
     ["diff", "experiments/baseline.yaml", "experiments/baseline.yaml"],
     ["budget"],

@@ -59,20 +59,26 @@ def corpora() -> Path:
 
 def cache() -> Path:
     """Prepared data, by content. Raises RequestError where no variable says where and there is no home directory."""
-    return _named("FOUNDRY_CACHE") or (_named("XDG_CACHE_HOME") or _home() / ".cache") / "foundry"
+    return _named("FOUNDRY_CACHE") or (_named("XDG_CACHE_HOME") or _home("FOUNDRY_CACHE") / ".cache") / "foundry"
 
 
-def _home() -> Path:
+def keys() -> Path:
+    """The keys of ledgers' seals, out of every sandbox's reach. Raises RequestError as `cache`."""
+    named = _named("FOUNDRY_KEYS")
+    return named or (_named("XDG_STATE_HOME") or _home("FOUNDRY_KEYS") / ".local" / "state") / "foundry"
+
+
+def _home(variable: str) -> Path:
     try:
         return Path.home()
     except RuntimeError:  # a user without an entry in the machine's list
-        hint = "set FOUNDRY_CACHE to a folder that you may write"
-        raise RequestError("places.no_home", "FOUNDRY_CACHE", "there is no home directory", hint=hint) from None
+        hint = f"set {variable} to a folder that you may write"
+        raise RequestError("places.no_home", variable, "there is no home directory", hint=hint) from None
 
 
 def mend(path: str) -> str:
     """Which variable moves a place that can't be used; nothing for a path that is in none of them."""
-    moved = {"FOUNDRY_CACHE": cache, "FOUNDRY_RUNS": runs, "FOUNDRY_WORKSPACE": workspace}
+    moved = {"FOUNDRY_CACHE": cache, "FOUNDRY_RUNS": runs, "FOUNDRY_WORKSPACE": workspace, "FOUNDRY_KEYS": keys}
     for variable, place in moved.items():
         with contextlib.suppress(RequestError):
             if path and Path(path).absolute().is_relative_to(place().absolute()):

@@ -1,4 +1,4 @@
-"""Commands that only read: log, show, diff, lineage, kinds. They import no torch."""
+"""Commands that only read: log, show, diff, lineage, verify, kinds. They import no torch."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
     app.command("show", rich_help_panel="Look")(show)
     app.command("diff", rich_help_panel="Look")(diff)
     app.command("lineage", rich_help_panel="Look")(lineage)
+    app.command("verify", rich_help_panel="Look")(verify)
     app.command("budget", rich_help_panel="Look")(budget)
     app.command("kinds", rich_help_panel="Look")(kinds)
 
@@ -85,6 +86,24 @@ def lineage(
 
     document = {"track": places.track(Path(baseline)), "promotions": queries.lineage(baseline)}
     emit(document) if as_json else report.lineage(document)
+
+
+def verify(
+    head: Annotated[
+        str | None, typer.Option(help="A head that was printed before, noted elsewhere: the chain must contain it.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Whether the lineage is the one that was made: its seals, verdicts, budget and files. Exit code 1 where it isn't.
+
+    Examples: foundry verify · foundry verify --head 3fa9c1d20b77 --json
+    """
+    from foundry.interface import report
+    from foundry.search.verify import verify as verb
+
+    document = verb(head)
+    emit(document) if as_json else report.verify(document)
+    raise typer.Exit(0 if document["ok"] else 1)
 
 
 def budget(

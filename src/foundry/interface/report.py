@@ -288,6 +288,21 @@ def gained(row: Document) -> str:
     return f": {'; '.join(told)}" if told else ""
 
 
+def verify(document: Document) -> None:
+    """A line for each thing that doesn't hold, then what was looked at and the head to note."""
+    for each in document["breaks"]:
+        console.print(f"{each['code']}  {each['at']}  {each['message']}")
+    for note in document["notes"]:
+        console.print(f"Note: {note}")
+    broken = len(document["breaks"])
+    console.print(
+        f"{document['promotions']} entries of the lineage, {len(document['unsealed'])} of them without a seal; "
+        f"{document['comparisons']} certifications computed again: {f'{broken} breaks' if broken else 'all holds'}."
+    )
+    if (head := document["head"]) is not None:
+        console.print(f"Head: {head}\nNote it elsewhere; later: foundry verify --head {head[:12]}")
+
+
 def budget(document: Document) -> None:
     """What is left of the error budget and what the next test needs."""
     for stream, found in (document["streams"] or {"better": document}).items():

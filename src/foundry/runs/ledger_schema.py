@@ -161,6 +161,15 @@ SINCE: dict[int, tuple[str, ...]] = {
         "CREATE INDEX IF NOT EXISTS promotions_by_champion ON promotions(to_fp, seq)",
         "UPDATE runs SET weights_bytes = 1 WHERE weights_bytes = 0 AND attempts > 0",  # older ones were never looked at
     ),
+    5: (
+        """CREATE TABLE seals(
+            seq INTEGER PRIMARY KEY,
+            content TEXT NOT NULL,          -- JSON: an entry of the lineage with digests of what it rests on, or a renaming
+            link TEXT NOT NULL UNIQUE,
+            signature TEXT NOT NULL,
+            created REAL NOT NULL)""",
+        "CREATE INDEX tests_by_verdict ON tests(verdict)",
+    ),
 }
 """What each version added: a ledger of an older one is given what it lacks."""
 
@@ -169,7 +178,10 @@ NEW_COLUMNS: dict[int, dict[str, str]] = {
     4: {"runs": "NULL AS limits, '' AS kept, attempts > 0 AS weights_bytes"},
 }
 """What each version's new columns would hold in an older ledger, by table."""
-NEW_TABLES: dict[int, tuple[str, ...]] = {3: ("codes(fingerprint, content)",)}
+NEW_TABLES: dict[int, tuple[str, ...]] = {
+    3: ("codes(fingerprint, content)",),
+    5: ("seals(seq, content, link, signature, created)",),
+}
 
 
 def read_as(version: int) -> Iterator[str]:

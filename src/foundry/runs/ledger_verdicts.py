@@ -13,6 +13,7 @@ from typing import Any, final
 from foundry.core.errors import WorkError
 from foundry.core.fingerprint import fingerprint
 from foundry.runs.ledger_file import LedgerFile, now, to_text
+from foundry.runs.ledger_seals import Seals
 
 
 @final
@@ -87,10 +88,11 @@ class Verdicts:
 
 @final
 class Promotions:
-    """One line of champions for each track. A track is the name of a baseline file; nothing in it is ever deleted."""
+    """One line of champions for each track. A track is the name of a baseline file; nothing in it is ever deleted,
+    and each change of it is sealed."""
 
     def __init__(self, file: LedgerFile) -> None:
-        self._file = file
+        self._file, self._seals = file, Seals(file)
 
     def last(self, track: str) -> dict[str, Any] | None:
         """The latest entry of the track."""
@@ -126,13 +128,13 @@ class Promotions:
         """Take the baseline file as it stands for the champion (it is new, or a person edited it); the entry's id.
 
         Its old text is its new one: an adoption was never ahead of the file. Adopting the champion changes nothing."""
-        with self._file.writing() as write:
+        with self._seals.writing() as write:
             last = _last(write, track)
             if last is not None and last["to_fp"] == fingerprint:
                 return last["id"]
             _take_back(write, track, fingerprint)
             values = _entry(track, "adopt", last, fingerprint, "", None, text, text, {})
-            return _insert(write, {**values, "written": now()})
+            return self._insert(write, {**values, "written": now()})
 
     def promote(
         self,
@@ -151,7 +153,7 @@ class Promotions:
         is undone by it, which stays on record, marked.
 
         Raises WorkError `ledger.not_champion` and changes nothing when another promotion came first."""
-        with self._file.writing() as write:
+        with self._seals.writing() as write:
             last = _last(write, track)
             champion = last["to_fp"] if last is not None else None
             if champion != expected:
@@ -166,20 +168,29 @@ class Promotions:
             if reverts is not None:
                 write.execute("UPDATE promotions SET reverted=? WHERE id=? AND track=?", (now(), reverts, track))
                 _take_back(write, track, to)
-            return _insert(write, _entry(track, kind, last, to, mutation, verdict, old_text, new_text, effect))
+            entry = _entry(track, kind, last, to, mutation, verdict, old_text, new_text, effect)
+            return self._insert(write, entry, reverts)
+
+    def _insert(self, write: sqlite3.Connection, entry: dict[str, Any], reverts: str | None = None) -> str:
+        names = ", ".join(entry)
+        write.execute(f"INSERT INTO promotions({names}) VALUES ({', '.join('?' * len(entry))})", tuple(entry.values()))
+        self._seals.entry(write, entry, reverts)
+        return entry["id"]
 
     def rename(self, track: str, name: str) -> None:
         """Keep a track under another name from now on, its campaigns' events with it."""
-        with self._file.writing() as write:
+        with self._seals.writing() as write:
             for table in ("promotions", "events"):
                 write.execute(f"UPDATE {table} SET track=? WHERE track=?", (name, track))
+            self._seals.renamed(write, track, name)
 
     def respell(self, track: str, known: str, fingerprint: str) -> None:
         """Know a recipe of the track by another fingerprint from now on: the recipe is the same, what makes a
         fingerprint of it was changed."""
-        with self._file.writing() as write:
+        with self._seals.writing() as write:
             for end in ("from_fp", "to_fp"):
                 write.execute(f"UPDATE promotions SET {end}=? WHERE {end}=? AND track=?", (fingerprint, known, track))
+            self._seals.respelled(write, track, known, fingerprint)
 
     def mark_written(self, promotion: str) -> None:
         """The baseline file holds the entry's new text by now; a later return to the old text is a person's edit."""
@@ -234,12 +245,6 @@ def _entry(
         "effect": to_text(effect),
         "created": now(),
     }
-
-
-def _insert(write: sqlite3.Connection, entry: dict[str, Any]) -> str:
-    names = ", ".join(entry)
-    write.execute(f"INSERT INTO promotions({names}) VALUES ({', '.join('?' * len(entry))})", tuple(entry.values()))
-    return entry["id"]
 
 
 def _differences(document: dict[str, Any]) -> list[float]:
