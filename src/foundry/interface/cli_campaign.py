@@ -16,7 +16,7 @@ from foundry.interface.terminal import emit
 
 def register(app: typer.Typer) -> None:
     for verb in (campaign, propose, proposals, history, reproduce):
-        app.command(verb.__name__, rich_help_panel="While you sleep")(verb)
+        app.command(verb.__name__, rich_help_panel="While you sleep")(options.command(verb))
 
 
 def campaign(
@@ -32,17 +32,10 @@ def campaign(
     baseline: Annotated[Path, typer.Option(help="The recipe to improve.")] = BASELINE,
     jobs: options.Jobs = 0,
     match: options.Match = None,
-    control: options.Control = None,
-    q: options.Rate = None,
-    max_pairs: options.BasePairs = None,
+    *,
+    budget: options.ErrorBudget,
     min_effect: options.MinEffect = 0.0,
-    device: options.Device = "auto",
-    judged_bytes: options.JudgedBytes = 1 << 15,
-    wall_seconds: options.WallSeconds = 86400.0,
-    stall_seconds: options.StallSeconds = 300.0,
-    memory_gb: options.MemoryGb = 0.0,
-    progress: options.Progress = None,
-    as_json: Json = False,
+    how: options.Execution,
 ) -> None:
     """Propose, screen, certify and promote by itself, for ever or for a budget. Ctrl-C, kills and reboots lose nothing.
 
@@ -53,15 +46,10 @@ def campaign(
     from foundry.search.campaign.run import CampaignPlan
     from foundry.search.campaign.run import campaign as verb
 
-    budget = options.budget_rules(control, q, max_pairs)
-    plan = CampaignPlan(Limits(runs, flops, hours), strategy, space, match, min_effect, budget)
-    with bench(jobs, device, judged_bytes, wall_seconds, stall_seconds, memory_gb, False, progress, as_json) as (
-        lab,
-        display,
-    ):
-        lines = report_campaign.lines(display.say)
-        document = verb(lab, baseline, plan, report.pair_line(display.say), lines)
-    emit(document) if as_json else report_campaign.campaign(document)
+    plan = CampaignPlan(Limits(runs, flops, hours), strategy, space, match, min_effect, budget.rules)
+    with bench(how, jobs) as lab:
+        document = verb(lab, baseline, plan, report.pair_line(lab.say), report_campaign.lines(lab.say))
+    emit(document) if how.as_json else report_campaign.campaign(document)
 
 
 def propose(

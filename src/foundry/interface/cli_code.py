@@ -8,13 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
+from foundry.interface import options
 from foundry.interface.options import Json
 from foundry.interface.terminal import console, emit
 
 
 def register(app: typer.Typer) -> None:
     for verb in (check, adopt, rebuild):
-        app.command(verb.__name__, rich_help_panel="Code")(verb)
+        app.command(verb.__name__, rich_help_panel="Code")(options.command(verb))
 
 
 def check(

@@ -15,13 +15,8 @@ from foundry.interface.terminal import emit
 
 
 def register(app: typer.Typer) -> None:
-    app.command("log", rich_help_panel="Look")(log)
-    app.command("show", rich_help_panel="Look")(show)
-    app.command("diff", rich_help_panel="Look")(diff)
-    app.command("lineage", rich_help_panel="Look")(lineage)
-    app.command("verify", rich_help_panel="Look")(verify)
-    app.command("budget", rich_help_panel="Look")(budget)
-    app.command("kinds", rich_help_panel="Look")(kinds)
+    for verb in (log, show, diff, lineage, verify, budget, kinds):
+        app.command(verb.__name__, rich_help_panel="Look")(options.command(verb))
 
 
 def log(
@@ -112,9 +107,8 @@ def budget(
     ] = False,
     why: Annotated[str, typer.Option(help="The reason for a new season.")] = "",
     who: Annotated[str, typer.Option(help="Who opens it; default: the user.")] = "",
-    control: options.Control = None,
-    q: options.Rate = None,
-    max_pairs: options.BasePairs = None,
+    *,
+    season: options.ErrorBudget,
     as_json: Json = False,
 ) -> None:
     """What is left of the error budget, and what the next certification needs.
@@ -124,7 +118,7 @@ def budget(
     from foundry.interface import report
     from foundry.search import budget as verb
 
-    rules = options.budget_rules(control, q, max_pairs)
+    rules = season.rules
     if new_season:
         from foundry.runs.ledger import Ledger
 

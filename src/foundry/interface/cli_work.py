@@ -15,7 +15,6 @@ from foundry.interface.options import Json
 from foundry.interface.terminal import console, emit
 
 if TYPE_CHECKING:
-    from foundry.interface.progress import Display
     from foundry.search.lab import Lab
 
 BASELINE = places.baseline()
@@ -24,33 +23,23 @@ data_app = typer.Typer(no_args_is_help=True, help="Prepared data.")
 
 def register(app: typer.Typer) -> None:
     for verb in (mutate, train, sweep, compare):
-        app.command(verb.__name__, rich_help_panel="The loop")(verb)
+        app.command(verb.__name__, rich_help_panel="The loop")(options.command(verb))
     for verb in (sample, revert):
-        app.command(verb.__name__, rich_help_panel="After it")(verb)
+        app.command(verb.__name__, rich_help_panel="After it")(options.command(verb))
     app.add_typer(data_app, name="data", rich_help_panel="After it")
 
 
 @contextmanager
-def bench(
-    jobs: int,
-    device: str,
-    judged_bytes: int,
-    wall_seconds: float,
-    stall_seconds: float,
-    memory_gb: float,
-    retry: bool,
-    progress: options.Progress,
-    as_json: bool,
-) -> Iterator[tuple[Lab, Display]]:
+def bench(how: options.Execution, jobs: int = 1, retry: bool = False) -> Iterator[Lab]:
     """A lab with a progress display on stderr."""
     from foundry.interface.progress import Display
     from foundry.runs.result import Limits
     from foundry.search.lab import Lab, Settings
 
-    limits = Limits(wall_seconds, stall_seconds, int(memory_gb * 1e9))
-    settings = Settings(jobs, device, judged_bytes, limits, retry)
-    with Display(progress, as_json) as display, Lab(settings, display, display.say) as lab:
-        yield lab, display
+    limits = Limits(how.wall_seconds, how.stall_seconds, int(how.memory_gb * 1e9))
+    settings = Settings(jobs, how.device, how.judged_bytes, limits, retry)
+    with Display(how.progress, how.as_json) as display, Lab(settings, display, display.say) as lab:
+        yield lab
 
 
 def mutate(
@@ -84,14 +73,9 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Insist on going on from a checkpoint.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget this run's checkpoint and result first.")] = False,
     weights: Annotated[bool, typer.Option("--weights", help="Make the weights again where they are gone.")] = False,
-    device: options.Device = "auto",
-    judged_bytes: options.JudgedBytes = 1 << 15,
-    wall_seconds: options.WallSeconds = 86400.0,
-    stall_seconds: options.StallSeconds = 300.0,
-    memory_gb: options.MemoryGb = 0.0,
     retry: options.Retry = False,
-    progress: options.Progress = None,
-    as_json: Json = False,
+    *,
+    how: options.Execution,
 ) -> None:
     """Train one recipe and score it. Ctrl-C saves; the same command goes on.
 
@@ -101,11 +85,11 @@ def train(
     from foundry.interface import report
     from foundry.search.training import train as verb
 
-    with bench(1, device, judged_bytes, wall_seconds, stall_seconds, memory_gb, retry, progress, as_json) as (lab, _):
+    with bench(how, retry=retry) as lab:
         result = verb(lab, recipe, seed, resume, fresh, weights)
     if result is None:  # one of torchrun's processes that keeps no ledger
         return
-    emit(result.to_json()) if as_json else report.run(result)
+    emit(result.to_json()) if how.as_json else report.run(result)
     raise typer.Exit(0 if result.ok else 1)
 
 
@@ -117,19 +101,12 @@ def sweep(
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="Screening seeds.")] = 2,
     match: options.Match = None,
     tune: options.Tune = None,
-    control: options.Control = None,
-    q: options.Rate = None,
-    max_pairs: options.BasePairs = None,
+    *,
+    budget: options.ErrorBudget,
     min_effect: options.MinEffect = 0.0,
     again: Annotated[bool, typer.Option("--again", help="Certify anew what has a verdict already.")] = False,
-    device: options.Device = "auto",
-    judged_bytes: options.JudgedBytes = 1 << 15,
-    wall_seconds: options.WallSeconds = 86400.0,
-    stall_seconds: options.StallSeconds = 300.0,
-    memory_gb: options.MemoryGb = 0.0,
     retry: options.Retry = False,
-    progress: options.Progress = None,
-    as_json: Json = False,
+    how: options.Execution,
 ) -> None:
     """Train variants beside the baseline, rank them, and with --promote certify the best.
 
@@ -141,14 +118,10 @@ def sweep(
     from foundry.search.sweep import SweepPlan
     from foundry.search.sweep import sweep as verb
 
-    budget = options.budget_rules(control, q, max_pairs)
-    plan = SweepPlan(tuple(expand(mutations)), promote, seeds, match, tune, min_effect, budget, again)
-    with bench(jobs, device, judged_bytes, wall_seconds, stall_seconds, memory_gb, retry, progress, as_json) as (
-        lab,
-        display,
-    ):
-        document = verb(lab, baseline, plan, report.pair_line(display.say))
-    emit(document) if as_json else report.sweep(document)
+    plan = SweepPlan(tuple(expand(mutations)), promote, seeds, match, tune, min_effect, budget.rules, again)
+    with bench(how, jobs, retry) as lab:
+        document = verb(lab, baseline, plan, report.pair_line(lab.say))
+    emit(document) if how.as_json else report.sweep(document)
     raise typer.Exit(2 if document["all_refused"] else 0)
 
 
@@ -165,14 +138,9 @@ def compare(
     min_effect: options.MinEffect = 0.0,
     again: Annotated[bool, typer.Option("--again", help="Compare anew, on new seeds.")] = False,
     jobs: options.Jobs = 0,
-    device: options.Device = "auto",
-    judged_bytes: options.JudgedBytes = 1 << 15,
-    wall_seconds: options.WallSeconds = 86400.0,
-    stall_seconds: options.StallSeconds = 300.0,
-    memory_gb: options.MemoryGb = 0.0,
     retry: options.Retry = False,
-    progress: options.Progress = None,
-    as_json: Json = False,
+    *,
+    how: options.Execution,
 ) -> None:
     """Compare two recipes on shared seeds and an equal budget.
 
@@ -183,12 +151,9 @@ def compare(
     from foundry.search.trial import Rules
 
     rules, chosen = Rules(alpha, max_pairs, min_effect), options.seed_list(seeds)
-    with bench(jobs, device, judged_bytes, wall_seconds, stall_seconds, memory_gb, retry, progress, as_json) as (
-        lab,
-        display,
-    ):
-        document = verb(lab, baseline, candidate, rules, match, tune, chosen, again, report.pair_line(display.say))
-    emit(document) if as_json else report.comparison(document)
+    with bench(how, jobs, retry) as lab:
+        document = verb(lab, baseline, candidate, rules, match, tune, chosen, again, report.pair_line(lab.say))
+    emit(document) if how.as_json else report.comparison(document)
 
 
 def sample(

@@ -1,8 +1,14 @@
-"""The options that several commands share, said once; and the two ways of printing."""
+"""The options that several commands share, said once: each with its type, bounds and help, those that go together as a
+group. May not: act on them.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_type_hints
 
 import typer
 
@@ -60,6 +66,61 @@ MinEffect = Annotated[float, real(0, 100, "Gain in bits per byte below which not
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000_000, help="How many, newest first.")]
 
 
+@dataclass(frozen=True)
+class Execution:
+    """How a command's runs are computed, and how it tells of them."""
+
+    device: Device = "auto"
+    judged_bytes: JudgedBytes = 1 << 15
+    wall_seconds: WallSeconds = 86400.0
+    stall_seconds: StallSeconds = 300.0
+    memory_gb: MemoryGb = 0.0
+    progress: Progress = None
+    as_json: Json = False
+
+
+@dataclass(frozen=True)
+class ErrorBudget:
+    """What a season of the error budget is opened with."""
+
+    control: Control = None
+    q: Rate = None
+    max_pairs: BasePairs = None
+
+    @property
+    def rules(self) -> BudgetRules:
+        """Raises RequestError, before anything is trained, for rules that no season can have."""
+        from foundry.search.budget import BudgetRules
+
+        rules = BudgetRules(cast("ErrorControl | None", self.control), self.q, self.max_pairs)
+        rules.within(None)
+        return rules
+
+
+def command(verb: Callable[..., None]) -> Callable[..., None]:
+    """The verb as typer takes it: in the place of a parameter whose type is a group stand the group's options."""
+    hints = get_type_hints(verb, include_extras=True)
+    groups: dict[str, type[Any]] = {name: hint for name, hint in hints.items() if hint in (Execution, ErrorBudget)}
+    options: dict[str, tuple[Any, Any]] = {}
+    for name, parameter in inspect.signature(verb).parameters.items():
+        types = get_type_hints(groups[name], include_extras=True) if name in groups else {}
+        own = {field.name: (types[field.name], field.default) for field in fields(groups[name])} if types else {}
+        options |= own or {name: (hints[name], parameter.default)}
+
+    @functools.wraps(verb)
+    def called(**given: Any) -> None:
+        made = {n: group(**{f.name: given.pop(f.name) for f in fields(group)}) for n, group in groups.items()}
+        verb(**given, **made)
+
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+        for name, (hint, default) in options.items()
+    ]
+    called.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue]
+    called.__annotations__ = {name: hint for name, (hint, _) in options.items()}
+    return called
+
+
 def seed_list(text: str) -> tuple[int, ...]:
     """`1,2,3` as numbers. Raises RequestError."""
     try:
@@ -72,12 +133,3 @@ def seed_list(text: str) -> tuple[int, ...]:
         message = f"3 to 60 different numbers, each from 0 to {LARGEST_SEED}"
         raise RequestError("usage.seeds", "--seeds", message, got=text[:200])
     return seeds
-
-
-def budget_rules(control: str | None, q: float | None, base_pairs: int | None) -> BudgetRules:
-    """The error budget's rules as asked for on the command line. Raises RequestError."""
-    from foundry.search.budget import BudgetRules
-
-    rules = BudgetRules(cast("ErrorControl | None", control), q, base_pairs)
-    rules.within(None)  # says what is wrong before anything is trained
-    return rules
