@@ -134,7 +134,8 @@ def test_one_folder_by_another_path_reads_no_text(config: Make, texts: Path, mon
     monkeypatch.setenv("HOME", str(texts.parent))
     first = prepare(config())
     monkeypatch.setattr("foundry.data.corpus.read", lambda *_: pytest.fail("read again"))
-    for spelled in (f"file:{texts.name}", f"file:./{texts.name}/", f"file:~/{texts.name}"):
+    (texts.parent / "link").symlink_to(texts)
+    for spelled in (f"file:{texts.name}", f"file:./{texts.name}/", f"file:~/{texts.name}", "file:link"):
         assert prepare(config(source=spelled)) == first
 
 

@@ -215,12 +215,15 @@ def test_a_way_of_reading_is_identity_and_the_ordinary_way_adds_nothing(recipe: 
     assert Recipe.from_dict(values).fingerprint != recipe.fingerprint
 
 
-def test_one_file_is_one_recipe_by_relative_absolute_and_home_path(
+def test_one_file_is_one_recipe_by_relative_absolute_and_home_path_and_by_a_link(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    spellings = ["file:a.txt", "file:./a.txt", "file:b/../a.txt", f"file:{tmp_path}/a.txt", "file:~/a.txt"]
+    (tmp_path / "link.txt").symlink_to("a.txt")
+    (tmp_path / "here").symlink_to(tmp_path)
+    spellings = ["file:a.txt", "file:./a.txt", "file:b/../a.txt", f"file:{tmp_path}/a.txt", "file:~/a.txt",
+        "file:link.txt", "file:here/a.txt"]  # fmt: skip
     same = {Recipe.from_dict(with_value(recipe, "data.source", spelled)).fingerprint for spelled in spellings}
     other = Recipe.from_dict(with_value(recipe, "data.source", "file:b.txt")).fingerprint
     assert len(same) == 1 and other not in same

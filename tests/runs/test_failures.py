@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import soak.lab
 from foundry.core.errors import KILLED, LOST, BrokenCode, WorkError
 from foundry.data.prepare import prepare, restored
 from foundry.recipe import Recipe
-from foundry.runs import costs, engine, ledger_runs, pool
+from foundry.runs import costs, engine, ledger_runs, linux, pool
 from foundry.runs.measuring import measure
 from foundry.runs.result import Limits, RunResult, check_scored
 from foundry.runs.task import Ended
@@ -191,6 +192,38 @@ def test_a_run_that_was_never_scored_and_cant_be_judged_has_failed(here: Path, m
     with lab() as bench:
         ask(bench)
         assert (row(bench)["status"], row(bench)["reason"]) == ("failed", "nan")
+
+
+@pytest.mark.parametrize(
+    ("groups", "limits", "least"),
+    [
+        ("0::/a/b", {"a/memory.max": "4096", "a/b/memory.max": "max"}, 4096),
+        ("0::/a/b", {"a/memory.max": "8192", "a/b/memory.max": "4096", "c/memory.max": "1"}, 4096),
+        ("0::/seen/from/outside", {"memory.max": "4096"}, 4096),
+        ("5:cpu:/x\n4:memory:/docker/1", {"memory/docker/1/memory.limit_in_bytes": "4096"}, 4096),
+        ("4:memory:/docker/1\n0::/", {"memory/memory.limit_in_bytes": "4096"}, 4096),
+        ("4:memory:/a", {"memory/a/memory.limit_in_bytes": "9223372036854771712"}, None),
+        ("0::/a", {"a/memory.max": "max"}, None),
+        ("", {}, None),
+    ],
+)
+def test_the_memory_to_share_is_what_control_groups_leave_of_the_machines(
+    tmp_path: Path, groups: str, limits: dict[str, str], least: int | None
+) -> None:
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+    (tmp_path / "proc" / "self" / "cgroup").write_text(groups)
+    for name, text in limits.items():
+        (tmp_path / "groups" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "groups" / name).write_text(text + "\n")
+    machines = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert linux.memory_bytes(tmp_path / "proc", tmp_path / "groups") == (least or machines)
+    assert linux.memory_bytes(tmp_path / "nowhere", tmp_path / "groups") == machines
+
+
+def test_a_workers_share_is_of_what_there_is_to_use(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linux, "memory_bytes", lambda: 1000)
+    with lab(jobs=1) as bench:
+        assert bench.engine.memory_bytes == 900
 
 
 def test_memory_is_shared_by_what_can_run_at_once_and_not_by_jobs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

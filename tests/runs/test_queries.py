@@ -215,6 +215,13 @@ def test_a_diff_with_a_file_is_of_recipes_as_they_train(ledger: Ledger, path: Pa
         queries.diff(str(file), str(short), path)
 
 
+def test_a_folder_in_a_recipes_place_is_called_one(ledger: Ledger, path: Path, home: Path) -> None:
+    with pytest.raises(RequestError, match=r"a folder is no recipe.*experiments/\*\.yaml"):
+        queries.diff("experiments", "experiments/baseline.yaml", path)
+    with pytest.raises(RequestError, match=r"of that id in the ledger; foundry log"):
+        queries.diff("abc", "experiments/baseline.yaml", path)
+
+
 def test_one_and_one_point_zero_differ() -> None:
     assert queries.plain_diff({"x": 1}, {"x": 1.0}) == [{"path": "x", "old": 1, "new": 1.0}]
 

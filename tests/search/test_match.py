@@ -71,6 +71,7 @@ def test_in_seconds_a_candidate_of_twice_the_step_time_gets_half_the_steps(
         baseline, candidate = arms(lab, "norm:rmsnorm", "seconds")
     assert machine.timed == ["baseline", "norm:rmsnorm", "norm:rmsnorm", "baseline"]
     assert candidate.steps == baseline.steps // 2 and candidate.calibration is not None
+    assert "id" not in candidate.calibration, "nothing is shown by it"
     ours, theirs = candidate.calibration["run_seconds"]
     assert theirs == pytest.approx(ours)
 
@@ -135,6 +136,8 @@ class Events:
         self.events, self.now = list(events), 0.0
         self.tasks: list[Task] = []
         self.stopped: list[str] = []
+        self.missed = [0.0]
+        """What it says, time after time, of seconds that it missed; the last for ever."""
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
 
     def submit(self, task: Task) -> None:
@@ -142,6 +145,9 @@ class Events:
 
     def stop(self, task_id: str) -> None:
         self.stopped.append(task_id)
+
+    def missed_seconds(self) -> float:
+        return self.missed.pop(0) if len(self.missed) > 1 else self.missed[0]
 
     def poll(self) -> list[Event]:
         self.now += 0.1
@@ -161,6 +167,21 @@ def test_the_clock_is_read_at_the_marks_and_rehearsals_add_up(home: Path, monkey
         arm = lab.arm_of(Recipe.load(BASELINE))
     begin, end = told(window="begin"), told(window="end", steps=5)
     assert timed(Events(monkeypatch, begin, end, begin, end, Ended("a", {})), arm) == pytest.approx(0.2 / 10)
+
+
+def test_a_rehearsal_during_which_everything_was_stopped_is_timed_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, end, ended = told(window="begin"), told(window="end", steps=5), Ended("a", {})
+    with small_lab() as lab:
+        pool: Any = Events(monkeypatch, begin, told(loss=1.0), end, ended, begin, end, ended)
+        pool.missed = [0.0, 23.0, 23.0]
+        arm = lab.arm_of(Recipe.load(BASELINE))
+        assert calibrate._block(lab, pool, arm) == pytest.approx(0.1 / 5), "of the second, which had no pause"
+        assert len(pool.tasks) == 2
+        pool.events, pool.missed = [begin, end, ended] * calibrate.TRIES, [float(i) for i in range(99)]
+        with pytest.raises(WorkError, match=r"match\.unsteady"):
+            calibrate._block(lab, pool, arm)
 
 
 def test_a_sandboxed_rehearsal_is_timed_by_the_steps_its_harness_counts(

@@ -34,13 +34,13 @@ class DataConfig(Section):
 
     @property
     def place(self) -> str:
-        """The source in one spelling: a file below this folder by its path from here, another by its absolute path."""
+        """The source in one spelling: a file below this folder by its path from here, another by its absolute path.
+        Links are followed."""
         kind, _, path = self.source.partition(":")
         if kind != "file" or not path:
             return self.source
-        absolute = os.path.abspath(os.path.expanduser(path))
-        inside = Path(absolute).is_relative_to(Path.cwd())
-        return f"file:{os.path.relpath(absolute) if inside else absolute}"
+        real = os.path.realpath(os.path.expanduser(path))
+        return f"file:{os.path.relpath(real) if Path(real).is_relative_to(Path.cwd()) else real}"
 
     @model_serializer(mode="wrap")
     def _identity(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:

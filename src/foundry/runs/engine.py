@@ -24,7 +24,7 @@ from foundry.data.prepare import restored
 from foundry.data.prepared import TOKENIZER, Prepared
 from foundry.judge.code import judging_code
 from foundry.recipe import Recipe
-from foundry.runs import costs, folders, measuring, weights
+from foundry.runs import costs, folders, linux, measuring, weights
 from foundry.runs.arrange import Arranger
 from foundry.runs.failures import MAX_ATTEMPTS, failure, given_up, is_machines
 from foundry.runs.guard import Guard
@@ -389,5 +389,5 @@ def _task_id(ask: _Ask) -> str:
 
 
 def _share(workers: int) -> int:
-    """Of the machine's memory, for each of so many workers."""
-    return int(0.9 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / workers)
+    """Of the memory that there is to use, for each of so many workers."""
+    return int(0.9 * linux.memory_bytes() / workers)

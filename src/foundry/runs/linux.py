@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -37,6 +38,25 @@ def thread_count() -> int:
 def resident_bytes(pid: int) -> int:
     """Resident memory of a process; 0 of one that is gone."""
     return _statm(pid, 1)
+
+
+def memory_bytes(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """What this process and its children may use: the machine's memory, or the least that a control group above it
+    allows (`memory.max` of version 2, `memory.limit_in_bytes` of version 1), as containers have it."""
+    found = [os.sysconf("SC_PHYS_PAGES") * _PAGE_BYTES]
+    with contextlib.suppress(OSError):
+        for line in (proc / "self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers and "memory" not in controllers.split(","):
+                continue
+            root, name = (groups / "memory", "memory.limit_in_bytes") if controllers else (groups, "memory.max")
+            inside = root / path.strip("/")  # not there where a container sees its own group as the root alone
+            for group in (inside, *inside.parents):
+                with contextlib.suppress(OSError, ValueError):  # "max": no limit
+                    found.append(int((group / name).read_text()))
+                if group == root:
+                    break
+    return min(found)
 
 
 def data_bytes() -> int:

@@ -116,6 +116,11 @@ class Pool:
         """Tasks that haven't ended: running and waiting."""
         return len(self._running) + len(self._waiting)
 
+    def missed_seconds(self) -> float:
+        """Seconds, so far, in which this process wasn't there to look."""
+        self._clock.now()
+        return self._clock.missed_seconds
+
     def submit(self, task: Task) -> None:
         """Queue a task. Raises RequestError when its id is in the pool already, or its payload isn't small JSON."""
         if task.id in self._ids():

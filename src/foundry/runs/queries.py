@@ -195,8 +195,10 @@ def _resolve(file: LedgerFile | None, prefix: str, kinds: tuple[Kind, ...]) -> t
     exact = [match for match in found if match[1] == prefix]
     matches = exact or found
     if not matches:
-        what = " or ".join(kinds)
-        raise RequestError("show.unknown", prefix, f"no {what} of that id in the ledger", hint="foundry log lists runs")
+        what, is_folder = " or ".join(kinds), Path(prefix).is_dir()
+        message = f"no {what} of that id in the ledger" + (", and a folder is no recipe" if is_folder else "")
+        hint = f"name a file in it: {Path(prefix) / '*.yaml'}" if is_folder else "foundry log lists runs"
+        raise RequestError("show.unknown", prefix, message, hint=hint)
     if len(matches) > 1:
         choices = [f"{kind} {key[:16]}" for kind, key in matches]
         raise RequestError(

@@ -53,7 +53,7 @@ def in_seconds(lab: Lab, baseline: Arm, candidate: Arm) -> Arm:
     due = steps * candidate.recipe.step_tokens
     found = replace(candidate, tokens=whole_steps(candidate.recipe, due), due_tokens=due)
     run_seconds = [baseline.steps * timing.baseline_step_seconds, found.steps * timing.candidate_step_seconds]
-    return replace(found, calibration={**known, "id": key, "run_seconds": run_seconds})
+    return replace(found, calibration={**known, "run_seconds": run_seconds})
 
 
 def _measure(lab: Lab, baseline: Arm, candidate: Arm) -> dict[str, Any]:
@@ -76,7 +76,18 @@ def _measure(lab: Lab, baseline: Arm, candidate: Arm) -> dict[str, Any]:
 
 
 def _block(lab: Lab, pool: Pool, arm: Arm) -> float:
-    """Seconds a step of one rehearsal, by this process's clock. Raises WorkError when it fails."""
+    """Seconds a step of one rehearsal, by this process's clock; one during which everything stood still is repeated.
+    Raises WorkError when it fails."""
+    for _ in range(TRIES):
+        before = pool.missed_seconds()
+        step_seconds = _rehearsed(lab, pool, arm)
+        if pool.missed_seconds() == before:
+            return step_seconds
+        lab.say(f"{arm.name} is timed again: everything was stopped meanwhile")
+    raise WorkError("match.unsteady", "--match seconds", f"everything was stopped in {TRIES} measurements")
+
+
+def _rehearsed(lab: Lab, pool: Pool, arm: Arm) -> float:
     folder = places.runs().absolute() / f"timing-{os.getpid()}"
     try:
         run = lab.engine.train_payload(lab.spec(arm, seed=0), lab.data(arm.recipe), folder)

@@ -44,12 +44,12 @@ class Files(Source):
         self.path = path
 
     def stamp(self) -> dict[str, Any]:
-        """Absolute path, size and mtime of each file. Blind to a change that keeps both, as `make` is."""
+        """Path (folders resolved), size and mtime of each file. Blind to a change that keeps both, as `make` is."""
         stamp = {}
         for path in self._paths():
             with _explained(path):
                 fact = path.stat()
-                stamp[str(path.absolute())] = [fact.st_size, fact.st_mtime_ns]
+                stamp[str(path.parent.resolve() / path.name)] = [fact.st_size, fact.st_mtime_ns]
         return stamp
 
     def files(self) -> list[Path]:
