@@ -29,7 +29,6 @@ from foundry.judge.sandbox import TIERS
 from foundry.runs.guard import WARM
 
 CAUGHT_SHARE = 0.995
-HONEST = Entry("honest", catalogue.LEAKS, {"layers": 1})
 PARTS = ("leaks", "zoo", "host")
 
 
@@ -41,10 +40,11 @@ def seeds_in(tier: str, tiers: Sequence[str], seeds: int) -> int:
 
 def leaks(tiers: Sequence[str], seeds: int) -> dict[str, Any]:
     """The catch rate of each leak by tier, and what the plain evaluator reports."""
+    honest = Entry("honest", catalogue.workspace("leaks"), {"layers": 1})
     rows = [
         row
         for tier in tiers
-        for row in measure.rows([HONEST, *catalogue.leaks()], seeds_in(tier, tiers, seeds), "fp32", tier)
+        for row in measure.rows([honest, *catalogue.leaks()], seeds_in(tier, tiers, seeds), "fp32", tier)
     ]
     tried = [row for row in rows if row.entry != "honest"]
     rates = {tier: measure.share([row for row in tried if row.tier == tier]) for tier in tiers}

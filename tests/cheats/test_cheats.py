@@ -46,7 +46,7 @@ def attempt(entry: Entry, folder: Path, steps: int = 0, precision: str = "fp32")
 
 @pytest.mark.parametrize("name", FOOLING)
 def test_a_leak_that_fools_a_plain_evaluation_gets_no_score(name: str, tmp_path: Path) -> None:
-    honest = attempt(Entry("honest", catalogue.LEAKS, {"layers": 1}), tmp_path / "honest")
+    honest = attempt(Entry("honest", catalogue.workspace("leaks"), {"layers": 1}), tmp_path / "honest")
     bpb, plain, why = attempt(LEAKS[name], tmp_path / "leak")
     assert plain < honest[1] - 0.5
     assert bpb is None and why.startswith(("leak", "invalid"))

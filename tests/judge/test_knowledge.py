@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 import foundry.modules
+from benchmarks.cheats.catalogue import workspace
 from foundry.judge.knowledge import LITERAL_BYTES, SAID_BYTES, WHOLE_BYTES, carried, knowledge_guard
 
 KNOWN = Random(7).randbytes(6000)
@@ -51,7 +52,7 @@ def test_knowledge_in_the_recipes_values_or_spread_over_parts_counts_too() -> No
 
 def test_what_ships_and_the_honest_corpus_carry_no_more_than_they_may() -> None:
     root = Path(foundry.modules.__file__).parent
-    honest = [*root.rglob("*.py"), *(Path(__file__).parents[1] / "cheats" / "zoo").rglob("*.py")]
+    honest = [*root.rglob("*.py"), *workspace("zoo").rglob("*.py")]
     sizes = [carried([path.read_text()]) for path in honest]
     assert len(sizes) > 60
     assert max(size.literal_bytes for size in sizes) < LITERAL_BYTES

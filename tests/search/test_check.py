@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.cheats.catalogue import LEAKS, ZOO
+from benchmarks.cheats.catalogue import workspace
 from foundry import contract
 from foundry.core.errors import RequestError
 from foundry.core.slots import SLOTS
@@ -62,7 +62,7 @@ def faults(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 @needs_sandbox
 @pytest.mark.parametrize("name", ["attention/causal_convolution", "norm/group_norm"])
 def test_a_sound_file_passes_every_clause_and_the_judge(name: str) -> None:
-    document = check(ZOO / "modules" / f"{name}.py")
+    document = check(workspace("zoo") / "modules" / f"{name}.py")
     assert document["ok"] and document["faults"] == [] and document["tier"] == "landlock"
     assert {"imports", "check_no_gradient_from_the_future", "trains", "judged"} <= set(document["passed"])
 
@@ -145,7 +145,7 @@ def test_a_file_that_is_no_python_is_told_so_with_the_line(tmp_path: Path) -> No
 def test_parts_of_training_and_whole_models_are_checked_too(tmp_path: Path) -> None:
     source = Path(lion.__file__)
     assert check(part(tmp_path, source.read_text(), slot="optimizer"))["ok"]
-    document = check(LEAKS / "model.py")
+    document = check(workspace("leaks") / "model.py")
     assert document["slot"] == "model" and list(faults(document)) == ["judged"]
 
 
