@@ -130,6 +130,8 @@ def grounds(document: Document) -> None:
     for arm in (document["tuning"] or {"arms": []})["arms"]:
         tries = ", ".join(f"× {each['factor']:g} {number(each['val_bpb']) or 'failed'}" for each in arm["tries"])
         lines.append(f"Learning rate of {arm['name']}: {tries}; × {arm['factor']:g} kept.")
+    if second := document.get("second_text"):
+        lines.append(f"On a second text, {second['source'] or 'of which there is none'}: {second['says']}.")
     if document["correlation"] is not None:
         lines.append(f"Correlation between the paired runs: {document['correlation']:.2f}.")
     for line in filter(None, (*lines, document["caveat"])):

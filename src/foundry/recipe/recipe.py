@@ -83,6 +83,13 @@ class Recipe(Section):
     def _sources(self) -> dict[str, str]:
         return {at: file_fingerprint(file) for at, (_, file) in self.code_files().items()}
 
+    def on_text(self, source: str) -> Self:
+        """The same recipe on another text: its workspace code stays as it was hashed, whatever the file is by now."""
+        self.sources()
+        other = self.model_copy(update={"data": self.data.model_copy(update={"source": source})})
+        vars(other).pop("fingerprint", None)
+        return other
+
     @classmethod
     def from_dict(cls, value: Any, at: str = "") -> Self:
         """A recipe from plain data. Raises RequestError with the path of the first thing that is wrong."""

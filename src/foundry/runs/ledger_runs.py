@@ -10,6 +10,7 @@ claim raises the run's fence, and a writer with an older one changes nothing.
 
 from __future__ import annotations
 
+import json
 import math
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -49,13 +50,30 @@ class Recipes:
             with self._file.writing() as write:
                 write.execute("UPDATE recipes SET name = ? WHERE fingerprint = ?", (recipe.name, recipe.fingerprint))
         if row is None:
-            content, sources = to_text(recipe.to_dict()), to_text(_source_texts(recipe))
+            content, sources = to_text(recipe.to_dict()), to_text(self._source_texts(recipe))
             values = (recipe.fingerprint, recipe.name, content, sources, now())
             with self._file.writing() as write:
                 write.execute(
                     "INSERT OR IGNORE INTO recipes(fingerprint, name, content, sources, created) VALUES (?,?,?,?,?)",
                     values,
                 )
+
+    def _source_texts(self, recipe: Recipe) -> dict[str, dict[str, str]]:
+        """Of each workspace part in a recipe: its source's hash, file and text; where the file is another by now, as
+        another recipe has it on record."""
+        texts = {}
+        for at, source in recipe.sources().items():
+            name, path = recipe.code_files()[at]
+            data = path.read_bytes() if path.is_file() else b""
+            if bytes_fingerprint(data) == source:
+                texts[at] = {"hash": source, "file": name, "text": data.decode()}
+                continue
+            recorded = (json.loads(row["sources"]).get(at) for row in self.with_source(source))
+            known = next((each for each in recorded if each and each["hash"] == source), None)
+            if known is None:
+                raise WorkError("ledger.source_changed", str(path), "changed while it was recorded", hint="ask again")
+            texts[at] = known
+        return texts
 
     def find(self, prefix: str) -> list[str]:
         """The fingerprints that begin with `prefix`, a few at most."""
@@ -304,15 +322,3 @@ def _locked(write: sqlite3.Connection, run: str) -> sqlite3.Row:
 def _took_effect(cursor: sqlite3.Cursor, run: str) -> None:
     if cursor.rowcount != 1:
         raise WorkError("ledger.fenced", run, "the lease was lost; the run is somebody else's, or finished")
-
-
-def _source_texts(recipe: Recipe) -> dict[str, dict[str, str]]:
-    """Of each workspace part in a recipe: its source's hash, file and text."""
-    texts = {}
-    for at, source in recipe.sources().items():
-        name, path = recipe.code_files()[at]
-        data = path.read_bytes()
-        if bytes_fingerprint(data) != source:
-            raise WorkError("ledger.source_changed", str(path), "changed while it was recorded", hint="ask again")
-        texts[at] = {"hash": source, "file": name, "text": data.decode()}
-    return texts

@@ -67,12 +67,15 @@ class RunResult:
         }
 
 
+NO_BASELINE = "run.no_baseline"
+
+
 def check_scored(name: str, results: Sequence[RunResult]) -> None:
     """Raises WorkError for a baseline of which no run has a score: nothing can be said of what is beside it."""
     if results and not any(result.ok for result in results):
         first = results[0]
         why = f"its runs have no score: {first.reason}: {first.explained}"
-        raise WorkError("run.no_baseline", name, why, hint=f"foundry show {first.id[:12]} says more")
+        raise WorkError(NO_BASELINE, name, why, hint=f"foundry show {first.id[:12]} says more")
 
 
 class Watcher(Protocol):

@@ -13,13 +13,11 @@ from foundry.search.lab import Lab
 from foundry.search.match import Arm
 
 
-def knowledge_guards(lab: Lab, arms: tuple[Arm, Arm]) -> list[Guard]:
-    """None for a candidate without workspace code."""
-    if not arms[1].recipe.sources():
-        return []
+def knowledge_guard_of(lab: Lab, arms: tuple[Arm, Arm]) -> Guard:
+    """Of a candidate with workspace code."""
     known, new = (_recorded(lab, arm.recipe) for arm in arms)
     values = [json.dumps({**arm.recipe.to_dict(), "name": ""}, sort_keys=True) for arm in arms]
-    return [knowledge_guard(carried(sorted(new - known), values[1], values[0]))]
+    return knowledge_guard(carried(sorted(new - known), values[1], values[0]))
 
 
 def _recorded(lab: Lab, recipe: Recipe) -> set[str]:

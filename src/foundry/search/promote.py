@@ -164,7 +164,8 @@ def crown(lab: Lab, path: Path, arms: tuple[Arm, Arm], verdict: dict[str, Any]) 
         settle(lab.ledger, path, lab.say)  # it was promoted before this process was stopped
         return last["id"], json.loads(last["effect"])
     _text_of(lab.ledger, path, baseline)  # a champion that is none any more costs no sealed reads
-    record = {**{key: verdict[key] for key in RECORDED}, "reference": arms[1].reference, **_sealed(lab, arms, verdict)}
+    told = {key: verdict[key] for key in RECORDED} | {"second_text": verdict.get("second_text")}
+    record = {**told, "reference": arms[1].reference, **_sealed(lab, arms, verdict)}
     return promote(lab.ledger, path, baseline, winner, verdict["comparison"], record), record
 
 

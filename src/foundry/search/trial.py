@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from foundry.core import places
-from foundry.core.errors import RequestError
+from foundry.core.errors import RequestError, WorkError
 from foundry.core.files import write_document
 from foundry.core.fingerprint import fingerprint
 from foundry.judge import verdict
@@ -25,12 +25,14 @@ from foundry.judge.scale import pooled_sigma0
 from foundry.judge.seeds import certification_seeds, remeasurement_seeds
 from foundry.judge.verdict import Match, Verdict
 from foundry.runs.ledger_budget import BudgetTest
-from foundry.search import budget
+from foundry.runs.result import NO_BASELINE
+from foundry.search import budget, second_text
 from foundry.search.budget import BudgetRules
 from foundry.search.certify import Seen, certify, judged
-from foundry.search.knowledge import knowledge_guards
+from foundry.search.knowledge import knowledge_guard_of
 from foundry.search.lab import Lab
 from foundry.search.match import Arm, caveat, used
+from foundry.search.second_text import Told
 from foundry.train.code import training_code
 
 MOST_REPORTS = 1000
@@ -78,11 +80,15 @@ class Question:
     """A report's seeds given by hand; otherwise they are derived from the ledger's secret."""
     tuning: dict[str, Any] | None = None
     """How the arms' learning rates were found, for the report (search/tune.py)."""
+    of: str = ""
+    """The comparison that this is the second text of."""
     noise: Sequence[Sequence[float]] = ()
     """Paired differences from screening, one group a candidate: they help to guess σ₀ and decide nothing."""
 
     @property
     def kind(self) -> str:
+        if self.of:
+            return "second_text"
         if self.rules is not None:
             return "compare"
         return "certify" if self.min_effect >= 0.0 else "not_worse"
@@ -103,7 +109,8 @@ def ask(lab: Lab, question: Question, again: bool, seen: Seen) -> dict[str, Any]
         stream = "better" if question.min_effect >= 0.0 else "not_worse"
         test = budget.open_test(lab.ledger, identity, question.budget, stream) if question.rules is None else None
         plan = record.fix_plan(key, attempt, lambda: _plan(lab, question, identity, test))
-        document = _document(lab, question, identity, plan, _answer(lab, question, plan, seen))
+        found, second = _answer(lab, question, identity, plan, seen)
+        document = {**_document(lab, question, identity, plan, found), "second_text": second}
         fingerprints = (question.baseline.recipe.fingerprint, question.candidate.recipe.fingerprint)
         record.record(key, attempt, question.kind, *fingerprints, document)
     _keep_report(_report(question.kind, identity), document)
@@ -120,6 +127,8 @@ def _key(lab: Lab, question: Question) -> str:
     return fingerprint(
         {
             **tuned,
+            **({"of": question.of} if question.of else {}),
+            **({"second_text": second_text.source_for(lab, arms[0])} if _is_of_code(question) else {}),
             "kind": question.kind,
             "arms": [[arm.recipe.fingerprint, arm.tokens, lab.data(arm.recipe).judged_hash] for arm in arms],
             "code": [*(training_code(arm.recipe.to_dict()) for arm in arms), judging_code()],
@@ -152,19 +161,53 @@ def _plan(lab: Lab, question: Question, identity: str, test: BudgetTest | None) 
     }
 
 
-def _answer(lab: Lab, question: Question, plan: dict[str, Any], seen: Seen) -> Verdict:
-    """Certify and, where a promotion hangs on it, measure the effect again on seeds that took no part."""
+def _is_of_code(question: Question) -> bool:
+    """Whether a promotion of workspace code hangs on it."""
+    return question.rules is None and bool(question.candidate.recipe.sources())
+
+
+def _answer(
+    lab: Lab, question: Question, identity: str, plan: dict[str, Any], seen: Seen
+) -> tuple[Verdict, Told | None]:
+    """Certify and, where a promotion hangs on it, measure the effect again on seeds that took no part, and code's on a
+    second text; what came of that."""
     arms, match, split = (question.baseline, question.candidate), question.match, question.split
     found = certify(lab, *arms, match, Plan(**plan["rules"]), plan["seeds"], split, seen)
     if found.word != "better" or not plan["remeasure"]:
-        return found  # no promotion hangs on it
+        return found, None  # no promotion hangs on it
     lab.say(f"measuring the effect again on {len(plan['remeasure'])} seeds that took no part")
     results = lab.gather([(arm, seed) for seed in plan["remeasure"] for arm in arms], split)
     sides = [judged(lab, arms[side], results[side::2], split) for side in (0, 1)]
     found = verdict.remeasure(found, sides[0], sides[1], plan["remeasure"])
-    for guard in knowledge_guards(lab, arms):
+    if found.word != "better" or not _is_of_code(question):
+        return found, None
+    assert found.remeasured is not None
+    second = _on_second_text(lab, question, identity, found.remeasured.effect_bpb, seen)
+    for guard in (knowledge_guard_of(lab, arms), second_text.guard(second)):
         found = verdict.guarded(found, guard)
-    return found
+    return found, second
+
+
+def _on_second_text(lab: Lab, question: Question, identity: str, gain_bpb: float, seen: Seen) -> Told:
+    """The same question on another text, on seeds of its own. It can only keep code from being promoted, so it spends
+    nothing of the error budget."""
+    arms = (question.baseline, question.candidate)
+    source = second_text.source_for(lab, arms[0])
+    if source is None:
+        return second_text.missing()
+    found = second_text.arms_on(lab, source, arms)
+    if isinstance(found, dict):
+        return found
+    lab.say(f"asking again on {source}, a text that {arms[1].name} was not chosen by")
+    margin = min(question.min_effect, 0.0)
+    again = Question(*found, question.match, question.split, margin, rules=Rules(), of=identity)
+    try:
+        document = ask(lab, again, False, seen)
+    except WorkError as error:
+        if error.code != NO_BASELINE:
+            raise
+        return second_text.unusable(source, error)
+    return second_text.told(source, document, gain_bpb, question.min_effect)
 
 
 def _document(lab: Lab, question: Question, identity: str, plan: dict[str, Any], found: Verdict) -> dict[str, Any]:

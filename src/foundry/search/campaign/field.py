@@ -87,6 +87,7 @@ def ruling(verdict: dict[str, Any], pair_flops: float) -> Ruling:
     """Of a verdict's document. pair_flops: what a pair of runs costs that the document has no cost of."""
     again = verdict["remeasured"]
     fresh = again["n"] if again is not None else 0
+    second = verdict.get("second_text") or {"n": 0, "flops": 0}
     told = again if again is not None and verdict["verdict"] == "better" else verdict
     interval = told["interval_bpb"]
     return Ruling(
@@ -94,8 +95,8 @@ def ruling(verdict: dict[str, Any], pair_flops: float) -> Ruling:
         effect_bpb=told["effect_bpb"],
         interval_bpb=(interval[0], interval[1]) if interval is not None else None,
         n=verdict["n"],
-        runs=2 * (verdict["n"] + fresh),
-        flops=sum(arm["cost"]["flops"] for arm in verdict["arms"]) + fresh * pair_flops,
+        runs=2 * (verdict["n"] + fresh + second["n"]),
+        flops=sum(arm["cost"]["flops"] for arm in verdict["arms"]) + fresh * pair_flops + second["flops"],
         id=verdict.get("comparison", ""),
     )
 
