@@ -175,10 +175,8 @@ def test_what_is_asked_on_the_second_text_is_the_code_that_gained_whatever_the_f
         other = recipe.on_text(NETWORKX)
         lab.ledger.recipes.put(other)
         assert other.fingerprint != recipe.fingerprint and other.sources() == recipe.sources()
-        assert (
-            lab.ledger.recipes.get(other.fingerprint)["sources"]
-            == (lab.ledger.recipes.get(recipe.fingerprint)["sources"])
-        )
+        rows = [lab.ledger.recipes.get(each.fingerprint) or {} for each in (recipe, other)]
+        assert rows[0]["sources"] == rows[1]["sources"]
         unknown = Recipe.load(Path("experiments/baseline.yaml"))
         unknown = mutate(unknown, "activation:knows")[0]
         unknown.sources()

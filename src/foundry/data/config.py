@@ -27,7 +27,7 @@ class FilterConfig(Section):
 
 class DataConfig(Section):
     source: str = Field(min_length=1, max_length=4096)
-    """`builtin:shakespeare`, `builtin:python`, `file:PATH` (a file, folder or glob) or `hf:NAME`."""
+    """`builtin:` shakespeare, networkx or python, `file:PATH` (a file, folder or glob) or `hf:NAME`."""
     tokenizer: Tokenizer
     filter: FilterConfig = FilterConfig()
     reading: ReadingConfig = ReadingConfig()

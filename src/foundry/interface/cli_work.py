@@ -197,7 +197,7 @@ def revert(
 
 @data_app.command("prepare")
 def data_prepare(
-    source: Annotated[str, typer.Argument(help="builtin:shakespeare, builtin:python, file:PATH or hf:NAME.")],
+    source: Annotated[str, typer.Argument(help="builtin:NAME (shakespeare, networkx, python), file:PATH or hf:NAME.")],
     tokenizer: Annotated[
         str, typer.Option(help="char, bytes or bpe; a mapping for its fields: {kind: bpe, …}.")
     ] = "char",
