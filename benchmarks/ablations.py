@@ -16,11 +16,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.measuring import half_width, machine, report
+from foundry.compare.session import Lab, Settings
+from foundry.execute.result import RunResult
 from foundry.interface.progress import Display
 from foundry.mutate import mutate
 from foundry.recipe import Recipe
-from foundry.runs.result import RunResult
-from foundry.search.lab import Lab, Settings
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 

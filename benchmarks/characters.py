@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from foundry.data import sealed
+from foundry.data import manifest_dir
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def write_tokens(ids: np.ndarray, train_dir: Path) -> Path:
     """Ids as a folder that `data.stream.open_tokens` opens."""
     train_dir.mkdir(parents=True, exist_ok=True)
     ids.tofile(train_dir / "tokens.bin")
-    sealed.seal(train_dir, {"dtype": str(ids.dtype)})
+    manifest_dir.seal(train_dir, {"dtype": str(ids.dtype)})
     return train_dir
 
 

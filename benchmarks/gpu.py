@@ -35,7 +35,7 @@ from benchmarks.contestants import NanoGPT, train_foundry
 from benchmarks.measuring import machine, median, report
 from foundry.core.section import validate
 from foundry.model import count_parameters
-from foundry.train import pace
+from foundry.train import throughput
 from foundry.train.device import settle
 from foundry.train.worker import Job
 
@@ -172,7 +172,7 @@ class Bench:
             if self.late:
                 break
             seconds = 0.05 if self.options.tiny else 3.0
-            rate = median([pace.rate(jobs[:width], place, seconds) for _ in range(3)])
+            rate = median([throughput.rate(jobs[:width], place, seconds) for _ in range(3)])
             alone = alone or rate
             what = f"population of {width}, 0.8M parameters"
             rows.append({"what": what, "tokens/s": rate * tokens, "MFU": None, "ratio": rate / alone})

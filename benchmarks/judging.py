@@ -21,7 +21,7 @@ import torch.nn.functional as F
 
 from benchmarks import measuring
 from foundry.core.section import validate
-from foundry.judge.contestant import Job
+from foundry.judge.model_server import Job
 from foundry.judge.windows import cut_windows
 from foundry.judge.worker import judge
 from foundry.model import GPT, ModelConfig, initialise

@@ -22,9 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.measuring import in_turn, machine, median, report
 from foundry.core import yaml_io
+from foundry.execute.local import Ended, Pool, Task
+from foundry.execute.pack_populations import MEASURE, Arranger
 from foundry.recipe import Recipe
-from foundry.runs.arrange import MEASURE, Arranger
-from foundry.runs.pool import Ended, Pool, Task
 from foundry.train.population_worker import pack
 
 BASELINE = Path(__file__).parents[1] / "experiments" / "baseline.yaml"

@@ -19,9 +19,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.measuring import machine, median, report
+from foundry.compare.session import Lab, Settings
+from foundry.execute.local import Ended, Pool, Started, Task
 from foundry.recipe import Recipe
-from foundry.runs.pool import Ended, Pool, Started, Task
-from foundry.search.lab import Lab, Settings
 
 BASELINE = Path(__file__).parents[1] / "experiments" / "baseline.yaml"
 TRAIN = "foundry.train.worker:main"

@@ -12,13 +12,13 @@ from typing import Any, final
 
 import pytest
 
-from foundry.runs.ledger import Ledger
-from foundry.search.campaign import campaign as loop
-from foundry.search.campaign import run as running
-from foundry.search.campaign.policy import Policy
-from foundry.search.campaign.run import CampaignPlan, campaign
-from foundry.search.lab import Lab, Settings
-from foundry.search.strategies import Proposal, Scene, Strategy
+from foundry.campaign import campaign as loop
+from foundry.campaign import run as running
+from foundry.campaign.policy import Policy
+from foundry.campaign.run import CampaignPlan, campaign
+from foundry.campaign.strategies import Proposal, Scene, Strategy
+from foundry.compare.session import Lab, Settings
+from foundry.ledger.ledger import Ledger
 from soak.lab import BASELINE
 from soak.trainer import noise, truth
 

@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from foundry.campaign.state import folded
 from foundry.core.errors import FoundryError
+from foundry.ledger.lease_holder import is_alive
+from foundry.ledger.ledger import Ledger
 from foundry.recipe import Recipe
-from foundry.runs.ledger import Ledger
-from foundry.runs.owner import is_alive
-from foundry.search.campaign.state import folded
 from soak.lab import BASELINE, TRACK
 
 Controller = Callable[[], Any]
@@ -177,6 +177,6 @@ def _is_ours(pid: int) -> bool:
     """Whether a process that was seen below a controller still runs."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return stat[0] not in "ZX" and b"foundry.runs.zygote" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return stat[0] not in "ZX" and b"foundry.execute.zygote" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from foundry.runs.pool import Pool
-from foundry.runs.weights import weights_folder
-from foundry.search.campaign.policy import Limits
-from foundry.search.campaign.run import CampaignPlan, campaign
-from foundry.search.lab import Lab, Settings
+from foundry.campaign.policy import Limits
+from foundry.campaign.run import CampaignPlan, campaign
+from foundry.compare.session import Lab, Settings
+from foundry.execute.local import Pool
+from foundry.ledger.weights import weights_folder
 from tests.home import write_tiny
 
 BASELINE, TRACK = Path("experiments/baseline.yaml"), "experiments/baseline.yaml"

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from foundry.runs.ledger import Ledger, ledger_path
-from foundry.runs.linux import resident_bytes
-from foundry.search.trial import MOST_REPORTS
+from foundry.compare.comparison import MOST_REPORTS
+from foundry.execute.linux import resident_bytes
+from foundry.ledger.ledger import Ledger, ledger_path
 from soak.endless import SHORT_SEASONS, climb, seasons
 from soak.lab import TRACK, home_of_its_own
 from soak.test_long import MOST_BYTES_A_RUN

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from foundry.runs.ledger import Ledger
-from foundry.search.campaign.policy import Limits
-from foundry.search.campaign.run import CampaignPlan, campaign
-from foundry.search.lab import Lab, Settings
+from foundry.campaign.policy import Limits
+from foundry.campaign.run import CampaignPlan, campaign
+from foundry.compare.session import Lab, Settings
+from foundry.ledger.ledger import Ledger
 from soak.killer import kill_often
 from soak.lab import BASELINE, home_of_its_own, run_fake
 from tests.home import write_tiny

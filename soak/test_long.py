@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from foundry.core import places
-from foundry.runs import weights
-from foundry.runs.linux import children, resident_bytes
+from foundry.execute.linux import children, resident_bytes
+from foundry.ledger import weights
 from soak.lab import home_of_its_own, run_fake
 from soak.trainer import WEIGHTS_BYTES
 

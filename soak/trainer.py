@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from foundry.runs.line import Line
+from foundry.execute.progress_channel import Line
 
 NOISE_BPB = 0.02
 WEIGHTS_BYTES = 3_200_000

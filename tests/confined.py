@@ -6,8 +6,8 @@ import contextlib
 import os
 from collections.abc import Callable
 
-from foundry.judge import sandbox
-from foundry.judge.sandbox.policy import Policy
+from foundry import sandbox
+from foundry.sandbox.policy import Policy
 
 
 def confined(policy: Policy, act: Callable[[], object]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from foundry.core import code
-from foundry.runs import nursery
+from foundry.execute import nursery
 from tests.home import write_tiny
 from tests.warm import Mother
 

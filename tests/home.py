@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from foundry.compare.session import Lab, Settings
 from foundry.core import yaml_io
-from foundry.runs.ledger_schema import APPLICATION_ID, SINCE
-from foundry.runs.result import Limits
-from foundry.search.lab import Lab, Settings
+from foundry.execute.result import Limits
+from foundry.ledger.schema import APPLICATION_ID, SINCE
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY: dict[str, Any] = {

@@ -11,8 +11,8 @@ import pytest
 from foundry.core import places
 from foundry.core.errors import RequestError
 from foundry.data import corpus
+from foundry.execute import nursery
 from foundry.interface import cli
-from foundry.runs import nursery
 
 
 def homeless() -> Path:

@@ -11,7 +11,7 @@ import torch
 from foundry.core.section import validate
 from foundry.model import GPT, ModelConfig, initialise
 from foundry.modules import attention, position
-from foundry.modules.side import Cache
+from foundry.modules.forward_context import Cache
 from foundry.population import stack
 from foundry.sample import choose, generate
 

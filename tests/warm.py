@@ -20,7 +20,7 @@ import sys
 from types import SimpleNamespace
 from typing import Any, NoReturn, final
 
-from foundry.runs import zygote
+from foundry.execute import zygote
 
 _ORDER_BYTES = 1 << 17
 
@@ -45,7 +45,7 @@ class Mother:
         return SimpleNamespace(Popen=self._popen, DEVNULL=subprocess.DEVNULL, TimeoutExpired=subprocess.TimeoutExpired)
 
     def _popen(self, command: list[str], *, pass_fds: list[int], stderr: Any, env: dict[str, str], **_: Any) -> Forked:
-        assert command[2:4] == ["-m", "foundry.runs.zygote"], command
+        assert command[2:4] == ["-m", "foundry.execute.zygote"], command
         order = {"preload": command[5:], "env": env, "cwd": os.getcwd(), "controller": os.getpid()}
         socket.send_fds(self._control, [json.dumps(order).encode()], [pass_fds[0], stderr.fileno()])
         answer, [pidfd], *_rest = socket.recv_fds(self._control, _ORDER_BYTES, 1)

@@ -17,14 +17,15 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.measuring import half_width, machine
+from foundry.campaign.state import State
+from foundry.compare.calibrate import candidate_arm
+from foundry.compare.match import Arm
+from foundry.compare.session import Lab, Settings
 from foundry.core.files import write_json
 from foundry.interface.progress import Display
+from foundry.ledger.ledger import Ledger
+from foundry.promote.promote import track_of
 from foundry.recipe import Recipe
-from foundry.runs.ledger import Ledger
-from foundry.search.campaign.state import State
-from foundry.search.lab import Lab, Settings
-from foundry.search.match import Arm
-from foundry.search.promote import track_of
 
 UNSEEN = 10**9
 """Seeds from here on belong to no campaign."""
@@ -71,7 +72,7 @@ def document(lab: Lab, track: str, mark: Recipe, seeds: range) -> dict[str, Any]
     rows = [lab.ledger.recipes.get(step.point) for step in found]
     recipes = [Recipe.from_dict(json.loads(row["content"])) for row in rows if row is not None]
     first = lab.arm_of(recipes[0])
-    aimed, match = lab.candidate_arm(first, mark, None)
+    aimed, match = candidate_arm(lab, first, mark, None)
     *own, at_mark = measured(lab, [first, *(lab.arm_of(recipe) for recipe in recipes[1:]), aimed], seeds)
     champions = []
     for step, scores in zip(found, own, strict=True):

@@ -23,11 +23,11 @@ from benchmarks.campaign.measures import TARGETS, measured
 from benchmarks.campaign.record import JUDGED_BYTES, TABLE
 from benchmarks.campaign.replay import METHODS, NEAR, NOOPS, RESULTS
 from benchmarks.campaign.table import NOOP, Space, Table
+from foundry.campaign.environment import FULL, Point
+from foundry.compare.session import Lab, Settings
 from foundry.core import places
 from foundry.core.files import write_json
-from foundry.judge.seeds import SCREENING_BELOW
-from foundry.search.campaign.field import FULL, Point
-from foundry.search.lab import Lab, Settings
+from foundry.stats.fresh_seeds import SCREENING_BELOW
 
 UNRECORDED = 1_000_000
 """Screening's seeds begin here; the table's end far below."""

@@ -10,7 +10,7 @@ from statistics import fmean, median, stdev
 from typing import Any
 
 from benchmarks.campaign.methods import Trace
-from foundry.search.campaign.field import Point
+from foundry.campaign.environment import Point
 
 TARGETS = (0.5, 0.8, 0.9, 0.95)
 """Shares of the way from the baseline's true score to the best recipe's."""

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from random import Random
 from statistics import fmean
 
+from benchmarks.campaign.court import REMEASURED_PAIRS, FieldCourt
 from benchmarks.campaign.table import World, WorldField
-from foundry.judge.budget import Budget
-from foundry.search import strategies
-from foundry.search.campaign.campaign import Campaign
-from foundry.search.campaign.court import REMEASURED_PAIRS, FieldCourt
-from foundry.search.campaign.field import FULL, Point
-from foundry.search.campaign.policy import Limits, Policy
+from foundry.campaign import strategies
+from foundry.campaign.campaign import Campaign
+from foundry.campaign.environment import FULL, Point
+from foundry.campaign.policy import Limits, Policy
+from foundry.stats.error_budget import Budget
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from benchmarks.campaign.factorial import Point, label, points, recipe
 from foundry.core import places
 from foundry.core.files import write_atomic
 from foundry.data import stream
-from foundry.data.judged import JudgedSplit
+from foundry.data.eval_split import JudgedSplit
 from foundry.data.prepare import prepare
 from foundry.data.prepared import Prepared
 from foundry.judge.windows import cut_windows

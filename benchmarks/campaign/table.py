@@ -26,10 +26,10 @@ from typing import Literal, Protocol
 import numpy as np
 
 from benchmarks.campaign.factorial import FACTORS
+from foundry.campaign.environment import FULL, Outcome, Point, Wanted
 from foundry.core.errors import RequestError
-from foundry.judge.seeds import SCREENING_BELOW
 from foundry.mutate import words_of
-from foundry.search.campaign.field import FULL, Outcome, Point, Wanted
+from foundry.stats.fresh_seeds import SCREENING_BELOW
 
 NOOP = "noop"
 SHARES = (0.25, FULL)

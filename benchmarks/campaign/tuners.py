@@ -17,7 +17,7 @@ import optuna
 
 from benchmarks.campaign.methods import Method, Seeds, Trace
 from benchmarks.campaign.table import SHARES, World
-from foundry.search.campaign.field import FULL, Point
+from foundry.campaign.environment import FULL, Point
 
 TOP, AGAIN = 5, 4
 """How many are re-evaluated, and on how many seeds."""

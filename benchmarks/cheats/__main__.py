@@ -22,11 +22,11 @@ from benchmarks.cheats import attacks, catalogue, measure, report
 from benchmarks.cheats.attacks import HARMFUL_WITHOUT_A_SANDBOX
 from benchmarks.cheats.catalogue import Entry
 from benchmarks.measuring import machine
+from foundry import sandbox
 from foundry.core import code
 from foundry.core.files import write_json
-from foundry.judge import sandbox
-from foundry.judge.sandbox import TIERS
-from foundry.runs.guard import WARM
+from foundry.execute.untrusted.choose_tier import WARM
+from foundry.sandbox import TIERS
 
 CAUGHT_SHARE = 0.995
 PARTS = ("leaks", "zoo", "host")

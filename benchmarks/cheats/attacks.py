@@ -16,13 +16,13 @@ from typing import Any
 from benchmarks.cheats import plain
 from benchmarks.cheats.catalogue import ATTACKS
 from benchmarks.cheats.scene import scene
+from foundry.compare.match import Arm
+from foundry.compare.session import Lab, Settings
 from foundry.core import yaml_io
+from foundry.execute.result import Limits, RunResult
+from foundry.ledger.ledger import ledger_path
+from foundry.ledger.weights import run_folder
 from foundry.recipe import Recipe
-from foundry.runs.ledger import ledger_path
-from foundry.runs.result import Limits, RunResult
-from foundry.runs.weights import run_folder
-from foundry.search.lab import Lab, Settings
-from foundry.search.match import Arm
 from tests.home import write_tiny
 
 JUDGED_BYTES = 2048

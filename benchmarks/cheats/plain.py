@@ -22,11 +22,11 @@ import torch.nn.functional as F
 
 from foundry.core import code
 from foundry.core.section import validate
-from foundry.data.judged import JudgedSplit
+from foundry.data.eval_split import JudgedSplit
 from foundry.judge.windows import cut_windows
 from foundry.model import ModelConfig, build
 from foundry.train import checkpoint, worker
-from foundry.train.direct import LocalLine
+from foundry.train.progress import LocalLine
 
 MEMORY_BYTES = 1 << 30
 LINES = {

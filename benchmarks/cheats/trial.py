@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from benchmarks.cheats.catalogue import Entry
 from foundry.core.errors import RunFailure
 from foundry.core.section import validate
-from foundry.judge.contestant import Job
+from foundry.judge.model_server import Job
 from foundry.judge.worker import judge
 from foundry.model import ModelConfig, build, initialise
 from foundry.train import checkpoint

@@ -1,6 +1,6 @@
 """Endless campaigns, many replicates at once: proposer, noise, a rule of promotion, and the share of false promotions.
 
-The budget's vectorised twin equals judge/budget.py by test. Shapes: C campaigns, W tests at a time, N pairs.
+The budget's vectorised twin equals stats/error_budget.py by test. Shapes: C campaigns, W tests at a time, N pairs.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.verdicts import noise, rules
-from foundry.judge.budget import FIRST_SHARE, LARGEST_ALPHA, SPARE_WINNERS, Budget
-from foundry.judge.power import Booleans, Floats, Integers
+from foundry.stats.error_budget import FIRST_SHARE, LARGEST_ALPHA, SPARE_WINNERS, Budget
+from foundry.stats.power import Booleans, Floats, Integers
 
 RULES = (
     "foundry",  # as it ships: certification, then the tail guard on fresh pairs

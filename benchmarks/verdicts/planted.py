@@ -14,12 +14,12 @@ import numpy as np
 
 from benchmarks.verdicts import rules
 from foundry.core.errors import RequestError
-from foundry.judge.power import Booleans, Floats, Integers
+from foundry.stats.power import Booleans, Floats, Integers
 
 Table = dict[str, dict[int, float]]
 
 BASELINE = "baseline"
-FRESH = 8  # as search/trial.py re-measures
+FRESH = 8  # as compare/comparison.py re-measures
 NUDGES = ("lr × 1.0001", "init_std × 1.0001", "weight_decay × 1.0001", "eps × 2")
 HANDICAPS = ("lr / 3", "no warmup", "no positions", "beta2 0.5")
 HARMFUL = "focal loss"

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.verdicts import rules
-from foundry.judge.budget import needs
-from foundry.judge.evidence import Plan, certify, interval_bpb
-from foundry.judge.power import certify_many, smallest_effect
+from foundry.stats.error_budget import needs
+from foundry.stats.power import certify_many, smallest_effect
+from foundry.stats.sequential_test import Plan, certify, interval_bpb
 
 EFFECTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
 REQUIRED = {1.0: 0.40, 1.5: 0.80, 2.0: 0.97}  # at N = 12, α = 0.01

@@ -27,8 +27,8 @@ import numpy as np
 from benchmarks.verdicts import pictures, planted, rules
 from foundry.core.errors import RequestError
 from foundry.core.files import write_json
-from foundry.judge.power import Floats
-from foundry.judge.scale import DEFAULT_SIGMA0_BPB, FEWEST_RESIDUALS, NORMAL_MEDIAN
+from foundry.stats.noise_scale import DEFAULT_SIGMA0_BPB, FEWEST_RESIDUALS, NORMAL_MEDIAN
+from foundry.stats.power import Floats
 
 Table = dict[str, dict[int, float]]
 

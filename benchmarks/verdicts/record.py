@@ -18,11 +18,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from foundry.compare.calibrate import candidate_arm
+from foundry.compare.session import Lab, Settings
 from foundry.core import places
 from foundry.core.files import write_atomic
 from foundry.mutate import mutate
 from foundry.recipe import Recipe
-from foundry.search.lab import Lab, Settings
 
 HERE = Path(__file__).parent
 TABLE = HERE / "results" / "recorded.csv"
@@ -83,7 +84,7 @@ def record(path: Path, planted: tuple[Planted, ...], jobs: int) -> None:
         arms = {}
         for each in planted:
             recipe = mutate(baseline.recipe, each.mutation)[0] if each.mutation else baseline.recipe
-            arms[each.label] = lab.candidate_arm(baseline, recipe, "tokens", each.label)[0]
+            arms[each.label] = candidate_arm(lab, baseline, recipe, "tokens", each.label)[0]
         owners: dict[str, tuple[Planted, int]] = {}
         done = 0
         while missing or lab.engine.busy:

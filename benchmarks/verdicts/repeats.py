@@ -12,7 +12,7 @@ from dataclasses import replace
 from statistics import fmean, stdev
 from typing import Literal
 
-from foundry.judge.budget import Budget, affordable, grant
+from foundry.stats.error_budget import Budget, affordable, grant
 
 Counting = Literal["passed tests", "distinct, standing"]
 NO_OPS = 100

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import beta
 from scipy.stats import t as student
 
-from foundry.judge.power import Booleans, Floats, Integers, certify_many
+from foundry.stats.power import Booleans, Floats, Integers, certify_many
 
 Promotions = tuple[Booleans, Integers]
 
@@ -22,7 +22,7 @@ RESAMPLES = 200
 
 
 def certified(baseline_RN: Floats, candidate_RN: Floats, alpha: Any, pairs: Any, sigma0: Any = 1.0) -> Promotions:
-    """Certification alone, as evidence.py does it: a candidate that diverges on a pair it needed is rejected."""
+    """Certification alone, as sequential_test.py does it: a candidate that diverges on a pair it needed is rejected."""
     promoted_R, used_R = certify_many(baseline_RN - candidate_RN, alpha, pairs, sigma0)
     return promoted_R & ~(np.isnan(candidate_RN) & _needed(used_R, baseline_RN)).any(1), used_R
 
@@ -38,7 +38,7 @@ def unblocked(differences_RN: Floats, used_R: Integers, fresh_RM: Floats) -> Boo
 
 
 def tanh_mixture(differences_RN: Floats, alpha: float, sigma0: float = 1.0, min_pairs: int = 3) -> Promotions:
-    """E_n = mean over κ of Π (1 + tanh(κ D / σ₀)), the process that evidence.py replaced."""
+    """E_n = mean over κ of Π (1 + tanh(κ D / σ₀)), the process that sequential_test.py replaced."""
     with np.errstate(divide="ignore"):
         logs = np.log1p(np.tanh(KAPPAS[:, None, None] * differences_RN / sigma0)).cumsum(-1)
     e_RN = np.exp(logs).mean(0)

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.verdicts import campaign, noise, pictures, power_curves, tails
 from foundry.core.files import write_json
-from foundry.judge.budget import Budget
+from foundry.stats.error_budget import Budget
 
 RESULTS = Path(__file__).parent / "results"
 Q = 0.10

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.verdicts import rules
-from foundry.judge.power import Floats, certify_many
+from foundry.stats.power import Floats, certify_many
 
 Draw = Callable[[np.random.Generator, tuple[int, int]], Floats]
 

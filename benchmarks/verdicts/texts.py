@@ -10,9 +10,9 @@ import tempfile
 from pathlib import Path
 from statistics import fmean, stdev
 
+from foundry.compare.session import Lab, Settings
 from foundry.mutate import mutate
 from foundry.recipe import Recipe
-from foundry.search.lab import Lab, Settings
 
 TINY = Recipe.load(Path(__file__).parent / "tiny.yaml")
 CHANGES: dict[str, tuple[str, str]] = {

@@ -24,14 +24,14 @@ from foundry.core.section import Section
 from foundry.core.seeds import stream_seed
 from foundry.core.slot import PartConfig, Slot
 from foundry.core.slots import with_slots
-from foundry.modules import activation, attention, norm, parts, position, residual, values
+from foundry.modules import activation, attention, layers, norm, position, residual, values
 from foundry.modules.activation import Activation
 from foundry.modules.attention import Attention
+from foundry.modules.forward_context import Cache, Side
 from foundry.modules.norm import Norm
 from foundry.modules.optimizer import Weight
 from foundry.modules.position import PositionField
 from foundry.modules.residual import ResidualField
-from foundry.modules.side import Cache, Side
 from foundry.modules.values import Values, ValuesField, ValueSizes
 
 
@@ -150,18 +150,18 @@ class GPT(nn.Module):
         super().__init__()
         self.config, self.vocab_size = config, vocab_size
         heads, head_dim = config.attention.heads, config.attention.head_dim(config.width)
-        self.embedding = parts.Embedding(vocab_size, config.width)
+        self.embedding = layers.Embedding(vocab_size, config.width)
         self.position = config.position.build(config.width, heads, head_dim, config.context)
         self.values = config.build_values(vocab_size)
         self.blocks = nn.ModuleList([Block(config, layer) for layer in range(config.layers)])
         self.norm = config.norm.build(config.width)
-        self.head = parts.Linear(config.width, vocab_size, role="head")
+        self.head = layers.Linear(config.width, vocab_size, role="head")
         if config.tied:
             self.head.weight = self.embedding.weight
         for name in config.joined:
             getattr(config, name).join(self)
         # by name: a parameter loses its attributes when it is copied or sharded
-        self.roles = {name: parts.role_of(tensor) for name, tensor in self.named_parameters()}
+        self.roles = {name: layers.role_of(tensor) for name, tensor in self.named_parameters()}
 
     def forward(self, ids: Tensor, cache: Cache | None = None) -> Tensor:
         """ids [B, T] or [P, B, T], T ≤ context → logits [P?, B, T, V]. With a cache, ids are the new tokens only."""
@@ -201,7 +201,7 @@ def build(config: ModelConfig, vocab_size: int) -> GPT:
     if not (isinstance(kind, type) and issubclass(kind, GPT)):
         raise RequestError("code.no_class", str(config.code_file), "defines no class Model(GPT)")
     model = kind(config, vocab_size)
-    model.roles = {name: parts.role_of(tensor) for name, tensor in model.named_parameters()}  # of its own ones too
+    model.roles = {name: layers.role_of(tensor) for name, tensor in model.named_parameters()}  # of its own ones too
     return model
 
 
@@ -253,6 +253,6 @@ def flops_per_token(config: ModelConfig, vocab_size: int) -> int:
     mask not discounted. What doesn't: lookups, norms, elementwise functions, softmax, the optimizer.
     """
     with torch.device("meta"):
-        linear = parts.flops_of(GPT(config, vocab_size))
+        linear = layers.flops_of(GPT(config, vocab_size))
     mixing = config.layers * config.attention.mixing_flops_per_token(config.width, config.context)
     return 3 * (linear + mixing)

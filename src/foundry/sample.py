@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from foundry.model import GPT
-from foundry.modules.side import Cache
+from foundry.modules.forward_context import Cache
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.campaign.demonstration import steps
-from foundry.runs.ledger import Ledger
+from foundry.ledger.ledger import Ledger
 
 TRACK = "experiments/baseline.yaml"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cheats import attacks
+from foundry import sandbox
 from foundry.core.errors import RequestError
-from foundry.judge import sandbox
 from foundry.mutate import mutate
 from foundry.recipe import Recipe
 

@@ -10,16 +10,17 @@ from typing import Any
 
 import pytest
 
+from foundry import sandbox
+from foundry.campaign.environment import ruling
+from foundry.compare import comparison, second_text
+from foundry.compare.calibrate import candidate_arm
+from foundry.compare.comparison import Question, ask
+from foundry.compare.session import Lab
 from foundry.core.errors import BrokenCode, RequestError
-from foundry.judge import sandbox
-from foundry.judge.evidence import Plan
-from foundry.judge.verdict import Arm, Verdict, remeasure
 from foundry.mutate import mutate
 from foundry.recipe import Recipe
-from foundry.search import second_text, trial
-from foundry.search.campaign.field import ruling
-from foundry.search.lab import Lab
-from foundry.search.trial import Question, ask
+from foundry.stats.sequential_test import Plan
+from foundry.stats.verdict import Arm, Verdict, remeasure
 from tests.home import small_lab
 
 pytestmark = pytest.mark.skipif(not sandbox.probe().at_least("landlock"), reason="this machine has no sandbox")
@@ -53,8 +54,8 @@ class MadeUp:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **gains: float | None) -> None:
         self.gains = {f"builtin:{name}": gain for name, gain in gains.items()}
         self.asked: list[tuple[str, int, int]] = []
-        monkeypatch.setattr(trial, "certify", self.certify)
-        monkeypatch.setattr(trial.verdict, "remeasure", self.remeasure)
+        monkeypatch.setattr(comparison, "certify", self.certify)
+        monkeypatch.setattr(comparison.verdict, "remeasure", self.remeasure)
         monkeypatch.setattr(Lab, "gather", lambda *given: [])
 
     def certify(self, lab: Lab, first: Any, second: Any, match: Any, plan: Plan, *rest: Any) -> Verdict:
@@ -69,14 +70,14 @@ class MadeUp:
 
     def remeasure(self, found: Verdict, *rest: Any) -> Verdict:
         assert remeasure and found.effect_bpb is not None
-        again = trial.verdict.Remeasured(found.effect_bpb, (0.9, 1.1), 8)
+        again = comparison.verdict.Remeasured(found.effect_bpb, (0.9, 1.1), 8)
         return replace(found, remeasured=again)
 
 
 def verdict_on(mutation: str, split: str = "certification") -> dict[str, Any]:
     with small_lab() as lab:
         first = lab.arm_of(Recipe.load(Path("experiments/baseline.yaml")))
-        second, currency = lab.candidate_arm(first, mutate(first.recipe, mutation)[0], "tokens")
+        second, currency = candidate_arm(lab, first, mutate(first.recipe, mutation)[0], "tokens")
         document = ask(lab, Question(first, second, currency, split), False, lambda *pair: None)
         document["tests"] = lab.ledger.budget.history(1).tests
     return document

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import pytest
 
+from foundry import sandbox
 from foundry.core import places
 from foundry.core.errors import RequestError
 from foundry.data.corpus import open_source
 from foundry.data.sources import Reader, ReadingConfig
-from foundry.judge import sandbox
-from foundry.judge.sandbox.reach import code_paths, in_reach, package_folders, trees
 from foundry.mutate import mutate
 from foundry.recipe import Recipe
+from foundry.sandbox.reach import code_paths, in_reach, package_folders, trees
 from tests.confined import confined
 from tests.home import small_lab, write_tiny
 
@@ -176,7 +176,7 @@ def test_another_name_of_a_text_in_reach_is_in_reach(tmp_path: Path, monkeypatch
     apart.write_text("text")
     os.link(real, readable / "again")
     link.symlink_to(readable / "again")
-    from foundry.judge.sandbox import reach
+    from foundry.sandbox import reach
 
     monkeypatch.setattr(reach, "code_paths", lambda: (readable,))
     reach._files.cache_clear()

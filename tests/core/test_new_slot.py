@@ -33,7 +33,7 @@ class Config(TailConfig): ...
 from torch import Tensor, nn
 
 from foundry.model import GPT
-from foundry.modules import parts
+from foundry.modules import layers
 from foundry.modules.tail import TailConfig
 
 
@@ -45,10 +45,10 @@ class Config(TailConfig):
 class Gain(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.gain = parts.parameter("gain", width)
+        self.gain = layers.parameter("gain", width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * parts.along_last(self.gain, x)
+        return x * layers.along_last(self.gain, x)
 ''',
 }
 LINE = '    Slot("tail", "model.tail", "tail", "what becomes of the stream before the head"),\n'

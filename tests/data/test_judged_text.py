@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from foundry.core.errors import RequestError, WorkError
-from foundry.data import sealed
+from foundry.data import manifest_dir
 from foundry.data.config import DataConfig
-from foundry.data.judged import STRETCH_BYTES, JudgedSplit, Stretch
+from foundry.data.eval_split import STRETCH_BYTES, JudgedSplit, Stretch
 from foundry.data.prepare import prepare
 from foundry.data.split import JUDGED
 from foundry.data.tokenizer import SLOT, Tokenizer
@@ -95,6 +95,6 @@ def test_byte_counts_that_do_not_fit_the_ids_are_found(config: Make) -> None:
     np.savez(folder / "validation.npz", starts=starts, bytes=sizes + 1)
     body = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").unlink()
-    sealed.seal(folder, {key: value for key, value in body.items() if key not in ("files", "seal")})
+    manifest_dir.seal(folder, {key: value for key, value in body.items() if key not in ("files", "seal")})
     with pytest.raises(WorkError, match="byte counts differ"):
         JudgedSplit.open(folder, "validation")

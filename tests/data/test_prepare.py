@@ -15,9 +15,9 @@ import pytest
 from foundry.core.errors import RequestError, WorkError
 from foundry.core.files import locked
 from foundry.core.fingerprint import fingerprint
-from foundry.data import sealed
+from foundry.data import manifest_dir
 from foundry.data.config import DataConfig
-from foundry.data.judged import JudgedSplit
+from foundry.data.eval_split import JudgedSplit
 from foundry.data.prepare import prepare, summary
 from foundry.data.prepared import Prepared, open_tokenizer
 from foundry.data.split import JUDGED
@@ -40,7 +40,7 @@ def report(line):
     if lines == die_at:
         os.kill(os.getpid(), signal.SIGKILL)
 if die_at < 0:
-    import foundry.data.sealed as sealed
+    import foundry.data.manifest_dir as sealed
     real, left = sealed.publish, -die_at
     def publish(staged, final):
         global left
@@ -171,7 +171,7 @@ def test_a_kill_midway_leaves_nothing_half(config: Make, texts: Path, cache: Pat
     killed.communicate()
     assert killed.returncode == -signal.SIGKILL
     for folder in [path for room in ("train", "judge", "tokenizers") for path in (cache / room).glob("*")]:
-        sealed.verify(folder)
+        manifest_dir.verify(folder)
     prepared = prepare(config())
     prepared.verify()
     assert len(text_of(prepared)) == prepared.manifest["splits"]["train"]["documents"]
@@ -228,14 +228,14 @@ def test_folders_of_different_data_are_not_opened_together(config: Make) -> None
         Prepared.open(chars.train_dir, raw.judge_dir)
 
 
-@pytest.mark.parametrize("lose", [sealed.discard, lambda folder: damage(folder / "tokenizer.json")])
+@pytest.mark.parametrize("lose", [manifest_dir.discard, lambda folder: damage(folder / "tokenizer.json")])
 def test_a_lost_or_damaged_tokenizer_is_trained_again_the_same(
     config: Make, cache: Path, lose: Callable[[Path], None]
 ) -> None:
     first = prepare(config(tokenizer="bpe"))
     for folder in (cache / "tokenizers").iterdir():
         lose(folder)
-    sealed.discard(first.judge_dir)
+    manifest_dir.discard(first.judge_dir)
     assert prepare(config(tokenizer="bpe")) == first
 
 

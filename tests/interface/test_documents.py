@@ -12,15 +12,15 @@ from typing import Any, get_args
 
 import pytest
 
+from foundry.campaign import successive_halving
+from foundry.campaign.policy import Limits
+from foundry.campaign.run import CampaignPlan, campaign
 from foundry.core.errors import REASONS
 from foundry.interface.cli import main
 from foundry.interface.report import flops
-from foundry.judge.budget import Control
-from foundry.judge.verdict import Word
-from foundry.runs import queries
-from foundry.search.campaign import race
-from foundry.search.campaign.policy import Limits
-from foundry.search.campaign.run import CampaignPlan, campaign
+from foundry.ledger import queries
+from foundry.stats.error_budget import Control
+from foundry.stats.verdict import Word
 from soak.endless import InstantLab
 from soak.trainer import noise
 from tests.home import ROOT, write_tiny
@@ -161,7 +161,7 @@ def test_a_run_is_shown_with_its_curve_and_its_files(
 
 def test_every_status_word_is_documented() -> None:
     words = {*queries.STATUSES, *REASONS, *get_args(Word), *get_args(Control)}
-    words |= {*re.findall(r'status.*= "(\w+)"', Path(race.__file__).read_text())}
+    words |= {*re.findall(r'status.*= "(\w+)"', Path(successive_halving.__file__).read_text())}
     assert {"accepted", "refuted", "eliminated", "unpaired", "incomparable"} <= words
     text = (ROOT / "docs" / "json.md").read_text()
     assert [word for word in words if f"`{word}`" not in text] == []

@@ -7,8 +7,8 @@ import signal
 import time
 from pathlib import Path
 
-from foundry.runs import queries
-from foundry.runs.ledger import Ledger
+from foundry.ledger import queries
+from foundry.ledger.ledger import Ledger
 from tests.home import write_tiny
 from tests.interface.test_commands import SMALL, document, run, start
 

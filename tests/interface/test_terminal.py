@@ -13,12 +13,12 @@ import pytest
 import typer
 from typer.exceptions import TyperException
 
+from foundry.campaign.journal import LedgerSuggestions
 from foundry.core.files import as_json
 from foundry.interface import report, report_campaign, report_show
 from foundry.interface.cli import app, main
 from foundry.interface.terminal import shown, table
-from foundry.runs.ledger import Ledger
-from foundry.search.campaign.record import LedgerSuggestions
+from foundry.ledger.ledger import Ledger
 from tests.home import write_tiny
 
 SMALL = ("--judged-bytes", "2048", "--device", "cpu")

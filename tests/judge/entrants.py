@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from foundry.core.section import validate
-from foundry.judge.contestant import Job
+from foundry.judge.model_server import Job
 from foundry.model import GPT, ModelConfig, initialise
 from foundry.train import checkpoint
 from foundry.train.state import TrainState

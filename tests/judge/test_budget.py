@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from benchmarks.verdicts import campaign, repeats
 from foundry.core.errors import RequestError
-from foundry.judge.budget import (
+from foundry.stats.error_budget import (
     LARGEST_ALPHA,
     Budget,
     Control,
@@ -24,7 +24,7 @@ from foundry.judge.budget import (
     promoted,
     remaining_tests,
 )
-from foundry.judge.evidence import Plan
+from foundry.stats.sequential_test import Plan
 
 histories = st.lists(st.booleans(), max_size=60)
 

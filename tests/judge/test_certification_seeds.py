@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from foundry.core.errors import RequestError
-from foundry.judge.seeds import SCREENING_BELOW, certification_seeds, remeasurement_seeds
+from foundry.stats.fresh_seeds import SCREENING_BELOW, certification_seeds, remeasurement_seeds
 
 SECRET = bytes(range(32))
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foundry.core.errors import RequestError
-from foundry.judge import evidence as module
-from foundry.judge.evidence import (
+from foundry.stats import sequential_test as module
+from foundry.stats.sequential_test import (
     Evidence,
     Plan,
     certified_bpb,

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from benchmarks.verdicts import power_curves, rules
-from foundry.judge.budget import needs
-from foundry.judge.evidence import Plan, certify
-from foundry.judge.power import certify_many, smallest_effect
-from foundry.judge.verdict import tail_guard
+from foundry.stats.error_budget import needs
+from foundry.stats.power import certify_many, smallest_effect
+from foundry.stats.sequential_test import Plan, certify
+from foundry.stats.verdict import tail_guard
 
 
 @pytest.mark.parametrize("alpha", [0.2, 0.05, 0.01, 1e-4])

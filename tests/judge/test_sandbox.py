@@ -17,13 +17,14 @@ import entrants
 import pytest
 import torch
 
+from foundry import sandbox
 from foundry.core.errors import RequestError, RunFailure, WorkError
 from foundry.data.prepared import Prepared
-from foundry.judge import sandbox, worker
-from foundry.judge.sandbox import bubblewrap, confinement, tier
-from foundry.judge.sandbox.policy import Policy
-from foundry.judge.sandbox.trial import attempts, holds_capabilities
-from foundry.judge.sandbox.usage import usage, written_bytes
+from foundry.judge import worker
+from foundry.sandbox import bubblewrap, confinement, tier
+from foundry.sandbox.policy import Policy
+from foundry.sandbox.self_test import attempts, holds_capabilities
+from foundry.sandbox.usage import usage, written_bytes
 from foundry.train import worker as train_worker
 from tests.confined import confined
 
@@ -66,7 +67,7 @@ def test_what_the_self_test_tries_succeeds_where_nothing_is_confined(tmp_path: P
 def test_a_tier_that_lacks_a_part_fails_its_self_test(broken: str, seen: str):
     """The trial's program with one part of the confinement taken out."""
     script = (
-        "import sys; from foundry.judge.sandbox import confinement, landlock, seccomp, trial;"
+        "import sys; from foundry.sandbox import confinement, landlock, seccomp, trial;"
         f"owner, _, name = {broken!r}.rpartition('.');"
         "setattr(getattr(confinement, owner) if owner else confinement, name, lambda *a, **k: None);"
         "trial.main()"
@@ -171,8 +172,8 @@ def test_no_copy_of_the_environment_is_left_in_memory(here: str):
     """Searches all that a process with a secret in its environment can read of itself, before and after."""
     script = """
 import os, re, sys
-from foundry.judge.sandbox.confinement import confine
-from foundry.judge.sandbox.policy import Policy, passed_on
+from foundry.sandbox.confinement import confine
+from foundry.sandbox.policy import Policy, passed_on
 
 def found():
     pattern, hits = re.compile(rb"planted[-]secret[-][0-9]{4}"), 0
@@ -200,7 +201,7 @@ print(found(), dict(os.environ) == {} or "SECRET" in os.environ)
 @needs_kernel
 def test_a_confined_process_ends_with_the_one_that_started_it(here: str):
     script = (
-        "import os, time; from foundry.judge.sandbox import Policy, confine\n"
+        "import os, time; from foundry.sandbox import Policy, confine\n"
         "pid = os.fork()\n"
         "if pid == 0:\n"
         "    confine(Policy()); print(os.getpid(), flush=True); time.sleep(60)\n"

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from foundry.judge.scale import DEFAULT_SIGMA0_BPB, PastTest, pooled_sigma0, sigma0_before
+from foundry.stats.noise_scale import DEFAULT_SIGMA0_BPB, PastTest, pooled_sigma0, sigma0_before
 
 
 def past_groups(sigma: float, count: int = 40, awful: float = 0.0) -> list[list[float]]:

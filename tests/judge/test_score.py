@@ -13,10 +13,10 @@ import torch
 
 from foundry.core.errors import RequestError, RunFailure, WorkError
 from foundry.judge import channel, score
-from foundry.judge.plausible import quarantine
 from foundry.judge.score import Tolerance
 from foundry.judge.windows import cut_windows
 from foundry.judge.worker import judge
+from foundry.stats.plausible import quarantine
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foundry.core.errors import RequestError
-from foundry.judge.evidence import Plan
-from foundry.judge.verdict import Arm, Cost, Score, Verdict, judge, remeasure, tail_guard
+from foundry.stats.sequential_test import Plan
+from foundry.stats.verdict import Arm, Cost, Score, Verdict, judge, remeasure, tail_guard
 
 PLAN = Plan(0.05, sigma0_bpb=0.01, max_pairs=12, relevant_bpb=0.01)
 SEEDS = [1000 + i for i in range(12)]

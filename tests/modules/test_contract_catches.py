@@ -20,7 +20,7 @@ HEAD = '"""A part. May not: much."""\nimport torch\nfrom torch import nn\nfrom p
 GQA = """
 from foundry.modules.grouped import GroupedConfig
 from foundry.modules.attention.gqa import GroupedQueryAttention
-from foundry.modules.mixing import attend, join_heads, split_heads
+from foundry.modules.sdpa import attend, join_heads, split_heads
 class Config(GroupedConfig):
     def build(self, width, layer, norm):
         return Mine(self, width, layer, norm)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from foundry.contract import REQUIRED, Clause, clauses
+from foundry.contract import clauses
+from foundry.contract.clause import REQUIRED, Clause
 from foundry.core import slots
 from foundry.core.slot import Slot
 from foundry.modules import attention, loss, norm, optimizer, schedule, values

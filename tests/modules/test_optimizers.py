@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from foundry.core.errors import RequestError
+from foundry.modules.newton_schulz import _by_gram, _directly, orthogonal, orthogonal_by_shape
 from foundry.modules.optimizer import SLOT, OptimizerConfig, Weight
-from foundry.modules.orthogonal import _by_gram, _directly, orthogonal, orthogonal_by_shape
 
 torch.set_num_threads(1)
 

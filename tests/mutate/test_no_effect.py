@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from foundry import model
+from foundry.campaign.live_environment import LabField
 from foundry.core import yaml_io
 from foundry.core.errors import RequestError
 from foundry.mutate import mutate
 from foundry.mutate.families import FAMILIES
+from foundry.promote.promote import settle
+from foundry.promote.sweep import SweepPlan, sweep
 from foundry.recipe import Recipe
 from foundry.recipe.effective import effective
-from foundry.search.campaign.real import LabField
-from foundry.search.promote import settle
-from foundry.search.sweep import SweepPlan, sweep
 from foundry.train.loop import train
 from foundry.train.state import TrainState
 from tests.home import ROOT, small_lab, write_tiny

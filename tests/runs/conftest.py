@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from foundry.runs.ledger import Ledger
-from foundry.runs.pool import Pool, Task
+from foundry.execute.local import Pool, Task
+from foundry.ledger.ledger import Ledger
 
 sys.path.insert(0, str(Path(__file__).parent))  # workers import what their controller can: pool_targets
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from foundry.core.errors import RequestError, RunFailure
-from foundry.runs.line import Line
+from foundry.execute.progress_channel import Line
 
 Payload = dict[str, Any]
 

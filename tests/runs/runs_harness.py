@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from foundry.core.fingerprint import fingerprint
-from foundry.runs.ledger import Ledger
-from foundry.runs.pool import Ended, Event, Pool
+from foundry.execute.local import Ended, Event, Pool
+from foundry.ledger.ledger import Ledger
 
 HERE = Path(__file__).parent
 

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 
 from foundry.core.errors import RunFailure
+from foundry.execute import pack_populations
+from foundry.execute.executor import Ended, Progress
+from foundry.execute.pack_populations import MEASURE, TOGETHER, TRAIN, Arranger, best_width
+from foundry.execute.result import RunResult
+from foundry.execute.scheduler import Engine
+from foundry.ledger.weights import run_folder
 from foundry.mutate import mutate
 from foundry.recipe import Recipe
-from foundry.runs import arrange
-from foundry.runs.arrange import MEASURE, TOGETHER, TRAIN, Arranger, best_width
-from foundry.runs.engine import Engine
-from foundry.runs.result import RunResult
-from foundry.runs.task import Ended, Progress
-from foundry.runs.weights import run_folder
-from foundry.train import pace, population_worker, worker
-from foundry.train.direct import LocalLine
+from foundry.train import population_worker, throughput, worker
 from foundry.train.population_worker import unpack
+from foundry.train.progress import LocalLine
 from tests.home import small_lab
 
 BASELINE = Path("experiments/baseline.yaml")
@@ -41,7 +41,7 @@ def filled(jobs: int, *payloads: dict[str, Any], device: str = "cpu") -> Arrange
     return arranger
 
 
-def answer(arranger: Arranger[int], orders: list[arrange.Order[int]], rates: dict[str, float]) -> None:
+def answer(arranger: Arranger[int], orders: list[pack_populations.Order[int]], rates: dict[str, float]) -> None:
     for order in orders:
         assert order.target == MEASURE and arranger.parts(Ended(order.id, {"rates": rates})) == []
 
@@ -162,25 +162,23 @@ def test_the_margin_is_for_runs_of_their_own() -> None:
 
 
 def test_measuring_gives_a_rate_for_each_width_up_to_the_fall(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "WIDTH_SECONDS", 0.0)
+    monkeypatch.setattr(throughput, "WIDTH_SECONDS", 0.0)
     packed = population_worker.pack([payload(seed) for seed in range(4)])
     told: list[dict[str, Any]] = []
-    monkeypatch.setattr(pace, "FALLEN", 0.0)
-    rates = pace.main({"jobs": packed, "widths": [1, 4]}, LocalLine(told.append))["rates"]
+    monkeypatch.setattr(throughput, "FALLEN", 0.0)
+    rates = throughput.main({"jobs": packed, "widths": [1, 4]}, LocalLine(told.append))["rates"]
     assert rates.keys() == {"1", "4"} and min(rates.values()) > 0 and [fact["width"] for fact in told] == [1, 4]
-    monkeypatch.setattr(pace, "FALLEN", 1e9)
-    assert pace.main({"jobs": packed, "widths": [1, 4]}, LocalLine())["rates"].keys() == {"1"}
+    monkeypatch.setattr(throughput, "FALLEN", 1e9)
+    assert throughput.main({"jobs": packed, "widths": [1, 4]}, LocalLine())["rates"].keys() == {"1"}
 
 
-def trained(
-    home: Path, monkeypatch: pytest.MonkeyPatch, width: int, *words: str
-) -> tuple[list[RunResult], list[str]]:
+def trained(home: Path, monkeypatch: pytest.MonkeyPatch, width: int, *words: str) -> tuple[list[RunResult], list[str]]:
     """Five runs of the tiny recipe, each with its seed and its word, trained in populations of up to `width`; and the
     targets of the tasks that it took."""
     monkeypatch.setenv("FOUNDRY_RUNS", str(home / f"runs{width}"))
-    monkeypatch.setattr(arrange, "WORTH_STEPS", {"cpu": 0})
-    monkeypatch.setattr(arrange, "_recorded", lambda key: {1: 1.0, width: 2.0 if width > 1 else 1.0})
-    monkeypatch.setattr(arrange, "_answers", lambda rates, most: True)
+    monkeypatch.setattr(pack_populations, "WORTH_STEPS", {"cpu": 0})
+    monkeypatch.setattr(pack_populations, "_recorded", lambda key: {1: 1.0, width: 2.0 if width > 1 else 1.0})
+    monkeypatch.setattr(pack_populations, "_answers", lambda rates, most: True)
     targets: list[str] = []
     give = Engine._give
     monkeypatch.setattr(
@@ -219,10 +217,10 @@ def test_a_sweep_in_populations_scores_as_one_run_at_a_time_and_who_diverges_fai
 def test_a_population_that_fails_whole_is_trained_one_by_one_and_who_is_too_large_alone_fails(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arrange, "TOGETHER", f"{__name__}:too_wide")
-    monkeypatch.setattr(arrange, "TRAIN", f"{__name__}:too_wide_with_seed_2")
+    monkeypatch.setattr(pack_populations, "TOGETHER", f"{__name__}:too_wide")
+    monkeypatch.setattr(pack_populations, "TRAIN", f"{__name__}:too_wide_with_seed_2")
     joined, targets = trained(home, monkeypatch, 3)
-    assert targets.count(arrange.TRAIN) == 5
+    assert targets.count(pack_populations.TRAIN) == 5
     assert [result.reason for result in joined] == [None, None, "oom", None, None]
 
 

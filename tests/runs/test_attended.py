@@ -14,9 +14,9 @@ from runs_harness import drain, endings, wait_for
 
 from foundry.core import attended
 from foundry.core.attended import Attended, readable
-from foundry.runs import pool as pools
-from foundry.runs.inner import START_SECONDS, Inner
-from foundry.runs.pool import Pool, Task
+from foundry.execute import local as pools
+from foundry.execute.local import Pool, Task
+from foundry.execute.untrusted.child_handle import START_SECONDS, Inner
 
 MakeTask = Callable[..., Task]
 
@@ -53,7 +53,9 @@ def test_a_pause_between_two_looks_is_left_out_and_looking_is_counted(clock: Clo
 def test_a_wait_of_which_an_hour_was_slept_through_isnt_over(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[float] = []
 
-    def select(read: list[int], write: list[int], odd: list[int], seconds: float) -> tuple[list[int], list[int], list[int]]:
+    def select(
+        read: list[int], write: list[int], odd: list[int], seconds: float
+    ) -> tuple[list[int], list[int], list[int]]:
         asked.append(seconds)
         clock.at += 3600.0 if len(asked) == 1 else seconds
         return [], [], []

@@ -57,7 +57,7 @@ def add_a_line(edit: Edit, name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("modules/activation/gelu.py", "modules/feedforward.py", "modules/parts.py", "modules/attention/__init__.py"),
+        *("modules/activation/gelu.py", "modules/feedforward.py", "modules/layers.py", "modules/attention/__init__.py"),
         *("model.py", "population.py", "train/loop.py", "train/population_worker.py", "train/checkpoint.py"),
         *("data/stream.py", "core/seeds.py"),
     ],
@@ -70,12 +70,12 @@ def test_whatever_trains_a_recipe_is_part_of_its_runs(edit: Edit, name: str) -> 
 
 def test_a_part_counts_where_it_is_named_and_what_it_is_made_of_too(edit: Edit) -> None:
     baseline, muon = training_code(BASELINE), training_code(MUON)
-    edit("modules/orthogonal.py", "for ", "for  ")
+    edit("modules/newton_schulz.py", "for ", "for  ")
     assert training_code(MUON) == muon
-    edit("modules/orthogonal.py", "@", "+")
+    edit("modules/newton_schulz.py", "@", "+")
     assert training_code(MUON) != muon and training_code(BASELINE) == baseline
     changed = source_code.changed(muon)
-    assert changed == ["modules/orthogonal.py"] and source_code.changed(baseline) == []
+    assert changed == ["modules/newton_schulz.py"] and source_code.changed(baseline) == []
 
 
 def test_comments_docstrings_and_layout_are_no_part_of_it(edit: Edit) -> None:
@@ -94,7 +94,7 @@ def test_another_torch_is_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
     forget()
 
 
-@pytest.mark.parametrize("name", [*(f"judge/{name}.py" for name in SCORES), "data/judged.py"])
+@pytest.mark.parametrize("name", [*(f"judge/{name}.py" for name in SCORES), "data/eval_split.py"])
 def test_whatever_scores_is_part_of_the_protocol_and_of_no_run(edit: Edit, name: str) -> None:
     trains, judges = training_code(BASELINE), judging_code()
     add_a_line(edit, name)

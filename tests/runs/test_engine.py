@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from foundry.ledger.weights import run_folder
 from foundry.recipe import Recipe
-from foundry.runs.weights import run_folder
 from tests.home import small_lab
 
 

@@ -1,4 +1,4 @@
-"""Whose failure it is: the machine's is run again and booked as nobody's, a limit's is tried again under other limits."""
+"""Whose failure it is: the machine's is run again and booked as nobody's, a limit's is tried again under others."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 
 import soak.lab
+from foundry.compare.session import Settings
 from foundry.core.errors import KILLED, LOST, BrokenCode, WorkError
 from foundry.data.prepare import prepare, restored
-from foundry.recipe import Recipe
-from foundry.runs import costs, engine, ledger_runs, linux, pool
-from foundry.runs.measuring import measure
-from foundry.runs.result import Limits, RunResult, check_scored
-from foundry.runs.task import Ended
-from foundry.search.lab import Settings
+from foundry.execute import linux, local, scheduler
+from foundry.execute.executor import Ended
+from foundry.execute.result import Limits, RunResult, check_scored
+from foundry.execute.untrusted.flops_on_record import measure
+from foundry.ledger import runs
+from foundry.recipe import Recipe, costs
 from soak.lab import BASELINE, FakeLab, make_home
 
 
@@ -75,7 +76,7 @@ def test_a_run_that_the_kernel_kills_for_memory_whenever_it_runs_is_out_of_memor
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted = itertools.count()
-    monkeypatch.setattr(pool, "kills_for_memory", lambda: next(counted))
+    monkeypatch.setattr(local, "kills_for_memory", lambda: next(counted))
     workers(monkeypatch, train="kill_itself")
     with lab() as bench:
         assert ask(bench)[0].reason == "oom" and row(bench)["limits"] is not None
@@ -227,7 +228,7 @@ def test_a_workers_share_is_of_what_there_is_to_use(here: Path, monkeypatch: pyt
 
 
 def test_memory_is_shared_by_what_can_run_at_once_and_not_by_jobs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "_share", lambda workers: 1000 // workers)
+    monkeypatch.setattr(scheduler, "_share", lambda workers: 1000 // workers)
     with lab(jobs=1000) as bench:
         arm = bench.arm_of(Recipe.load(BASELINE))
         for seed in (1, 2):
@@ -255,7 +256,7 @@ def test_a_clock_that_jumps_changes_nothing_that_is_decided(here: Path, monkeypa
         plain = [(result.bpb, result.id) for result in ask(bench, 1, 2, 3)]
         order = [each["id"] for each in bench.ledger.runs.with_weights()]
     times = (1.7e9 + 3600 * (-1) ** i for i in itertools.count())
-    monkeypatch.setattr(ledger_runs, "now", lambda: next(times))
+    monkeypatch.setattr(runs, "now", lambda: next(times))
     monkeypatch.setenv("FOUNDRY_RUNS", "runs of another clock")
     with lab() as bench:
         assert [(result.bpb, result.id) for result in ask(bench, 1, 2, 3)] == plain

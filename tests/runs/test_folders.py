@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from foundry.compare.session import Settings
 from foundry.core import places
 from foundry.interface import report_show
+from foundry.ledger import folders, queries, weights
+from foundry.ledger.weights import Hold, run_folder
 from foundry.recipe import Recipe
-from foundry.runs import folders, queries, weights
-from foundry.runs.weights import Hold, run_folder
-from foundry.search.lab import Settings
 from soak.lab import FakeLab, make_home
 
 BASELINE = Path("experiments/baseline.yaml")

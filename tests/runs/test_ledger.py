@@ -12,13 +12,13 @@ import pytest
 from runs_harness import FACTS, SCORE, PlainRecipe, PlainSpec, a_run
 
 from foundry.core.errors import WorkError
-from foundry.runs.ledger import Ledger
-from foundry.runs.owner import Owner
+from foundry.ledger.lease_holder import Owner
+from foundry.ledger.ledger import Ledger
 
 CLAIM_AND_DIE = """
 import os, sys
 from pathlib import Path
-from foundry.runs.ledger import Ledger
+from foundry.ledger.ledger import Ledger
 print(Ledger.open(Path(sys.argv[1])).runs.claim(sys.argv[2]), flush=True)
 os.kill(os.getpid(), 9)
 """
@@ -255,7 +255,7 @@ def test_a_zombie_owns_nothing() -> None:
 
 
 def test_the_ledger_imports_neither_torch_nor_pydantic() -> None:
-    script = "import foundry.runs.ledger, foundry.runs.queries, foundry.runs.pool, sys\n"
+    script = "import foundry.ledger.ledger, foundry.ledger.queries, foundry.execute.local, sys\n"
     script += "print([name for name in ('torch', 'pydantic', 'ruamel') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "[]\n"
 

@@ -13,8 +13,8 @@ import pytest
 from runs_harness import HERE, a_recipe
 
 from foundry.core.errors import WorkError
-from foundry.runs.ledger import Ledger
-from foundry.runs.ledger_budget import Ending, History, Stream
+from foundry.ledger.error_budget import Ending, History, Stream
+from foundry.ledger.ledger import Ledger
 
 TRACK = "experiments/baseline.yaml"
 A, B, C = ({"width": width} for width in (1, 2, 3))
@@ -24,7 +24,7 @@ def at_once(path: Path, body: str, count: int = 2) -> list[str]:
     """What each of `count` processes prints, all let loose on the ledger at the same moment. `body` sees `ledger`."""
     script = (
         f"import sys; sys.path.insert(0, {str(HERE)!r})\nfrom pathlib import Path\n"
-        "from foundry.core.errors import WorkError\nfrom foundry.runs.ledger import Ledger\n"
+        "from foundry.core.errors import WorkError\nfrom foundry.ledger.ledger import Ledger\n"
         f"ledger = Ledger.open(Path({str(path)!r})); me = sys.argv[1]; sys.stdin.readline()\n{body}"
     )
     racers = [
@@ -181,7 +181,9 @@ def halve(history: History) -> float | None:
     return history.rules["q"] * (history.promotions + 1) / 2 ** (history.tests + 1) if history.tests < 10 else None
 
 
-def certified(ledger: Ledger, baseline: str, candidate: str, stream: Stream = "better", ending: Ending = "passed") -> str:
+def certified(
+    ledger: Ledger, baseline: str, candidate: str, stream: Stream = "better", ending: Ending = "passed"
+) -> str:
     """A test that was opened and closed, with its verdict; the verdict's id."""
     asked = len(ledger.verdicts.latest(1000))
     verdict = f"{baseline}{candidate}{stream}{asked}"
@@ -276,7 +278,7 @@ def test_choosing_the_season_before_the_transaction_would_spend_more_than_it_has
         ledger.budget.open_test(f"{i}", "better", rules, halve)
     room = [ledger.budget.history(1).tests < 10 for _ in range(2)]
     for i in range(2):
-        ledger.budget.open_test(f"late {i}", "better", rules, lambda h: 0.05 if room[i] else None)
+        ledger.budget.open_test(f"late {i}", "better", rules, lambda h, free=room[i]: 0.05 if free else None)
     assert ledger.budget.history(1).tests == 11
 
 
@@ -312,7 +314,7 @@ def test_settings_and_sweeps_are_kept(ledger: Ledger, path: Path) -> None:
 def test_a_proposal_is_taken_by_one_and_again_after_its_taker_died(ledger: Ledger, path: Path) -> None:
     seq = ledger.proposals.add("attention:gqa_2kv", why="fewer keys", who="agent")
     ledger.proposals.add("lr:1e-3")
-    script = "import sys; from pathlib import Path; from foundry.runs.ledger import Ledger\n"
+    script = "import sys; from pathlib import Path; from foundry.ledger.ledger import Ledger\n"
     script += "print(Ledger.open(Path(sys.argv[1])).proposals.take()['seq'], flush=True); sys.stdin.read()"
     taker = subprocess.Popen(
         [sys.executable, "-c", script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from foundry.runs import queries, weights
-from foundry.runs.ledger import Ledger, ledger_path
-from foundry.runs.ledger_schema import SINCE
-from foundry.runs.weights import weights_folder
+from foundry.ledger import queries, weights
+from foundry.ledger.ledger import Ledger, ledger_path
+from foundry.ledger.schema import SINCE
+from foundry.ledger.weights import weights_folder
 from tests.home import older_ledger
 
 ADDED_LATER_TO_4 = SINCE[5][:2]

@@ -11,9 +11,9 @@ import pytest
 from runs_harness import drain, endings, gone
 
 from foundry.core.errors import RequestError, WorkError
-from foundry.runs.pool import Pool, Progress, Started, Task
-from foundry.runs.task import NotPreloaded
-from foundry.runs.zygote import expand
+from foundry.execute.executor import NotPreloaded
+from foundry.execute.local import Pool, Progress, Started, Task
+from foundry.execute.zygote import expand
 
 MakeTask = Callable[..., Task]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from runs_harness import HERE, drain, endings, gone, wait_for
 
-from foundry.runs.pool import Pool, Progress, Started, Task
+from foundry.execute.local import Pool, Progress, Started, Task
 
 MakeTask = Callable[..., Task]
 
@@ -19,7 +19,7 @@ CONTROLLER = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from foundry.runs.pool import Pool, Task
+from foundry.execute.local import Pool, Task
 folder = Path(sys.argv[2])
 with Pool(2, preload=()) as pool:
     payload = {"pid_file": str(folder / "daemon"), "stay": str(folder / "family")}

@@ -17,9 +17,9 @@ from runs_harness import FACTS, SCORE, PlainRecipe, PlainSpec, a_recipe, a_run
 
 from foundry.core.errors import RequestError
 from foundry.core.fingerprint import fingerprint
-from foundry.runs import queries
-from foundry.runs.ledger import Ledger
-from foundry.runs.ledger_file import LedgerFile
+from foundry.ledger import queries
+from foundry.ledger.file import LedgerFile
+from foundry.ledger.ledger import Ledger
 
 TRACK = "experiments/baseline.yaml"
 RECORD = {"effect_bpb": 0.3, "n": 4, "remeasured": {"effect_bpb": 0.2, "interval_bpb": [0.1, 0.3], "n": 8}}
@@ -209,7 +209,9 @@ def test_a_diff_with_a_file_is_of_recipes_as_they_train(ledger: Ledger, path: Pa
     assert "  precision: fp32\n" in text and "kv_heads: 2" in text
     short.write_text(text.replace("  precision: fp32\n", "").replace("kv_heads: 2", "kv_heads: 1"))
     changed = [{"path": "model.attention.kv_heads", "old": 2, "new": 1}]
-    assert queries.diff(Recipe.load(file).fingerprint, str(short), path) == changed, "a default left out is no difference"
+    assert queries.diff(Recipe.load(file).fingerprint, str(short), path) == changed, (
+        "a default left out is no difference"
+    )
     short.write_text(text.replace("kv_heads: 2", 'kv_heads: "2"'))
     with pytest.raises(RequestError, match=r"recipe\.bad_value.*kv_heads: input should be a valid integer"):
         queries.diff(str(file), str(short), path)

@@ -11,9 +11,9 @@ import pytest
 from foundry.core import yaml_io
 from foundry.core.errors import RequestError
 from foundry.core.fingerprint import file_fingerprint, fingerprint
+from foundry.ledger.ledger import Ledger
+from foundry.ledger.run_spec import RunSpec
 from foundry.recipe import Recipe
-from foundry.runs.ledger import Ledger
-from foundry.runs.spec import RunSpec
 
 BASELINE = Path(__file__).parents[2] / "experiments" / "baseline.yaml"
 

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from runs_harness import FACTS, SCORE, a_run
 
+from foundry.compare.session import Settings
+from foundry.compare.training import train
 from foundry.core.errors import RequestError, WorkError
+from foundry.execute.sampling import sample
+from foundry.ledger import queries, weights
+from foundry.ledger.lease_holder import Owner
+from foundry.ledger.ledger import Ledger
+from foundry.ledger.weights import FEWEST_RUNS, MOST_BYTES, MOST_RUNS, Hold, superfluous, weights_folder
 from foundry.recipe import Recipe
-from foundry.runs import queries, weights
-from foundry.runs.ledger import Ledger
-from foundry.runs.owner import Owner
-from foundry.runs.weights import FEWEST_RUNS, MOST_BYTES, MOST_RUNS, Hold, superfluous, weights_folder
-from foundry.search.lab import Settings
-from foundry.search.sampling import sample
-from foundry.search.training import train
 from soak.lab import FakeLab, make_home
 from soak.trainer import WEIGHTS_BYTES
 from tests.home import small_lab, write_tiny

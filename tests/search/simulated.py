@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
+from foundry.campaign.environment import Outcome, Point, Wanted
 from foundry.core.errors import RequestError
 from foundry.mutate import family_of, words_of
-from foundry.search.campaign.field import Outcome, Point, Wanted
 
 NOISE_BPB = 0.02
 

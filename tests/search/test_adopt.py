@@ -10,12 +10,12 @@ import pytest
 
 from foundry.core.errors import RequestError
 from foundry.interface.cli import main
+from foundry.ledger.ledger import Ledger
 from foundry.mutate import mutate
+from foundry.promote import adopt as room
+from foundry.promote.adopt import adopt
+from foundry.promote.promote import promote, settle
 from foundry.recipe import Recipe
-from foundry.runs.ledger import Ledger
-from foundry.search import adopt as room
-from foundry.search.adopt import adopt
-from foundry.search.promote import promote, settle
 
 BASELINE = Path("experiments/baseline.yaml")
 SOURCE = '''"""GELU again. May not: let tokens meet."""

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from foundry.compare.alpha_spending import BudgetRules, new_season, open_test, state, summary
 from foundry.core.errors import RequestError
 from foundry.interface.cli import main
-from foundry.runs import queries
-from foundry.runs.ledger import Ledger
-from foundry.search.budget import BudgetRules, new_season, open_test, state, summary
+from foundry.ledger import queries
+from foundry.ledger.ledger import Ledger
 from tests.home import older_ledger
 
 READING = [

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
+from benchmarks.campaign.court import FieldCourt
+from foundry.campaign import strategies
+from foundry.campaign.campaign import Campaign
+from foundry.campaign.environment import Court, Point, Ruling, Wanted
+from foundry.campaign.policy import Limits, Policy
+from foundry.campaign.state import Carried, Event, folded
+from foundry.campaign.strategies import Proposal
 from foundry.core.errors import RequestError
-from foundry.search import strategies
-from foundry.search.campaign.campaign import Campaign
-from foundry.search.campaign.court import FieldCourt
-from foundry.search.campaign.field import Court, Point, Ruling, Wanted
-from foundry.search.campaign.policy import Limits, Policy
-from foundry.search.campaign.state import Carried, Event, folded
-from foundry.search.strategies import Proposal
 from tests.search.simulated import Simulated, mixed, no_ops
 
 REPLAYS = 60

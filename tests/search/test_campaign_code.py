@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
+from foundry import sandbox
+from foundry.campaign.history import history
+from foundry.campaign.policy import Limits
+from foundry.campaign.proposals import propose
+from foundry.campaign.run import CampaignPlan, campaign
+from foundry.campaign.state import Event, State
 from foundry.core.code import MAX_BYTES
 from foundry.core.errors import REASONS, RequestError
 from foundry.interface.cli import main
-from foundry.judge import sandbox
-from foundry.search.campaign.policy import Limits
-from foundry.search.campaign.run import CampaignPlan, campaign
-from foundry.search.campaign.state import Event, State
-from foundry.search.history import history
-from foundry.search.proposals import propose
 from tests.home import small_lab
 
 BASELINE = Path("experiments/baseline.yaml")

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from foundry.runs.ledger import Ledger
+from foundry.ledger.ledger import Ledger
 from soak.killer import Seen, check_at_rest, kill_often, spawn
 from soak.lab import TRACK, make_home, run_fake
 from soak.test_kills import forgetful

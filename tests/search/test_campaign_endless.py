@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from foundry.core.errors import WorkError
-from foundry.runs import queries
-from foundry.runs.ledger import Ledger
-from foundry.search import promote as promotion
+from foundry.ledger import queries
+from foundry.ledger.ledger import Ledger
+from foundry.promote import promote as promotion
 from soak.endless import SHORT_SEASONS, climb, seasons
 from soak.lab import BASELINE
 from soak.test_endless import over_the_end_of_32_bits

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from foundry.campaign import run as running
+from foundry.campaign.policy import MOST_BATCH, Limits
+from foundry.campaign.run import CampaignPlan, campaign
 from foundry.interface import report_campaign
-from foundry.runs.ledger import Ledger
-from foundry.search.campaign import run as running
-from foundry.search.campaign.policy import MOST_BATCH, Limits
-from foundry.search.campaign.run import CampaignPlan, campaign
+from foundry.ledger.ledger import Ledger
 from soak.endless import InstantLab, as_trained
 from soak.lab import BASELINE, TRACK, home_of_its_own
 

@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
+from foundry.campaign.history import history
+from foundry.campaign.policy import Limits
+from foundry.campaign.proposals import propose
+from foundry.campaign.run import CampaignPlan, campaign
 from foundry.core.errors import RequestError, WorkError
 from foundry.interface.cli import main
 from foundry.interface.report_campaign import lines
+from foundry.ledger import queries
+from foundry.ledger.ledger import Ledger, ledger_path
+from foundry.promote.reproduce import reproduce
 from foundry.recipe import Recipe
-from foundry.runs import queries
-from foundry.runs.ledger import Ledger, ledger_path
-from foundry.search.campaign.policy import Limits
-from foundry.search.campaign.run import CampaignPlan, campaign
-from foundry.search.history import history
-from foundry.search.proposals import propose
-from foundry.search.reproduce import reproduce
 from tests.home import small_lab, write_tiny
 
 BASELINE = Path("experiments/baseline.yaml")
@@ -89,8 +89,8 @@ def test_a_champion_whose_code_has_changed_is_measured_anew(
     of_champion = {row["run"] for row in queries.log(recipe=champion)}
     assert "recoded" not in again(1) and "changed" not in capsys.readouterr().out
     other = lambda recipe: {"train/loop.py": "of another day"}  # noqa: E731
-    monkeypatch.setattr("foundry.runs.spec.training_code", other)
-    monkeypatch.setattr("foundry.search.campaign.run.training_code", other)
+    monkeypatch.setattr("foundry.ledger.run_spec.training_code", other)
+    monkeypatch.setattr("foundry.campaign.run.training_code", other)
     assert "recoded" in again(13) and "code that trains or judges the champion has changed" in capsys.readouterr().out
     stale = {row["run"] for row in queries.log(recipe=champion)} - of_champion
     assert stale and of_champion.isdisjoint(stale)
@@ -162,8 +162,8 @@ def test_a_controller_that_lost_its_lease_writes_nothing_more(home: Path) -> Non
 
 
 def test_a_ledger_from_before_campaigns_is_given_what_it_lacks_and_keeps_what_it_has(home: Path) -> None:
-    from foundry.runs.ledger_file import LedgerFile
-    from foundry.runs.ledger_schema import APPLICATION_ID, STATEMENTS
+    from foundry.ledger.file import LedgerFile
+    from foundry.ledger.schema import APPLICATION_ID, STATEMENTS
 
     old = LedgerFile.open(ledger_path())
     with old.writing() as write:
@@ -202,7 +202,7 @@ def test_a_wrong_request_is_one_line(
 
 
 def test_a_space_file_says_what_may_be_proposed(home: Path) -> None:
-    from foundry.search.campaign.real import read_space
+    from foundry.campaign.live_environment import read_space
 
     SPACE.write_text("mutations: [norm, attention:gqa_2kv]\n")
     assert {"norm:rmsnorm", "attention:gqa_2kv"} <= set(read_space(SPACE))

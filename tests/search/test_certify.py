@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from foundry.judge.evidence import Plan
+from foundry.compare.certify import Seen, certify
+from foundry.compare.match import Arm
+from foundry.execute.result import RunResult
+from foundry.ledger.run_spec import RunSpec
 from foundry.recipe import Recipe
-from foundry.runs.result import RunResult
-from foundry.runs.spec import RunSpec
-from foundry.search.certify import Seen, certify
-from foundry.search.match import Arm
+from foundry.stats.sequential_test import Plan
 from tests.home import small_lab, write_tiny
 
 SEEDS = list(range(100, 112))

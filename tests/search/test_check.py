@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 
 from benchmarks.cheats.catalogue import workspace
-from foundry import contract
+from foundry import contract, sandbox
 from foundry.core.errors import RequestError
 from foundry.core.slots import SLOTS
 from foundry.interface.cli import main
-from foundry.judge import sandbox
 from foundry.modules.optimizer import lion
-from foundry.search import check as room
-from foundry.search.check import check, locate
+from foundry.promote import check as room
+from foundry.promote.check import check, locate
 
 needs_sandbox = pytest.mark.skipif(not sandbox.probe().at_least("landlock"), reason="this machine has no sandbox")
 
@@ -29,7 +28,7 @@ def warm(monkeypatch: pytest.MonkeyPatch) -> None:
 PART = '''"""A part of the tests. May not: much."""
 from torch import nn
 from foundry.modules.activation import ActivationConfig
-from foundry.modules.parts import Linear
+from foundry.modules.layers import Linear
 
 
 class Config(ActivationConfig):

@@ -11,20 +11,20 @@ from typing import Any
 
 import pytest
 
+from foundry.campaign.live_environment import LabField
+from foundry.campaign.policy import Limits
+from foundry.campaign.run import CampaignPlan, campaign
+from foundry.compare import comparison
+from foundry.compare.compare import compare
+from foundry.compare.comparison import Rules
+from foundry.compare.session import Lab
+from foundry.compare.training import train
 from foundry.core.errors import RequestError
 from foundry.interface.cli import main
+from foundry.ledger import queries
+from foundry.promote.promote import settle
+from foundry.promote.sweep import SweepPlan, sweep
 from foundry.recipe import Recipe
-from foundry.runs import queries
-from foundry.search import trial
-from foundry.search.campaign.policy import Limits
-from foundry.search.campaign.real import LabField
-from foundry.search.campaign.run import CampaignPlan, campaign
-from foundry.search.compare import compare
-from foundry.search.lab import Lab
-from foundry.search.promote import settle
-from foundry.search.sweep import SweepPlan, sweep
-from foundry.search.training import train
-from foundry.search.trial import Rules
 from soak.endless import InstantLab
 from tests.home import small_lab, write_tiny
 
@@ -136,7 +136,7 @@ def test_a_comparison_says_that_it_is_uncorrected_and_how_often_its_pair_was_ask
 def test_of_the_reports_the_newest_stay_and_asking_again_writes_an_old_one_again(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trial, "MOST_REPORTS", 2)
+    monkeypatch.setattr(comparison, "MOST_REPORTS", 2)
     other = write_tiny(Path("experiments/other.yaml"), train__optimizer__lr=2e-3)
     alphas = (0.3, 0.35, 0.4, 0.3)
     with InstantLab(score=lambda spec, split: 2.0) as lab:

@@ -9,22 +9,23 @@ from typing import Any
 
 import pytest
 
+from foundry.campaign import certifier
+from foundry.campaign.policy import Limits
+from foundry.campaign.run import CampaignPlan, campaign
+from foundry.compare import calibrate
+from foundry.compare.calibrate import candidate_arm
+from foundry.compare.compare import compare
+from foundry.compare.comparison import Rules
+from foundry.compare.match import Arm, carrying, caveat
+from foundry.compare.session import Lab
 from foundry.core.errors import RequestError, WorkError
-from foundry.judge import clock
+from foundry.execute.executor import Ended, Event, Progress, Task
+from foundry.ledger import queries
 from foundry.mutate import mutate
+from foundry.promote.promote import crown, promote, revert, settle, track_of
+from foundry.promote.sweep import SweepPlan, sweep
 from foundry.recipe import Recipe
-from foundry.runs import queries
-from foundry.runs.task import Ended, Event, Progress, Task
-from foundry.search import calibrate
-from foundry.search.campaign import real_court
-from foundry.search.campaign.policy import Limits
-from foundry.search.campaign.run import CampaignPlan, campaign
-from foundry.search.compare import compare
-from foundry.search.lab import Lab
-from foundry.search.match import Arm, carrying, caveat
-from foundry.search.promote import crown, promote, revert, settle, track_of
-from foundry.search.sweep import SweepPlan, sweep
-from foundry.search.trial import Rules
+from foundry.stats import step_timing
 from soak.endless import POLICY, InstantLab
 from soak.trainer import noise
 from tests.home import small_lab, write_tiny
@@ -49,14 +50,14 @@ class Machine:
 
 def arms(lab: Lab, mutation: str, match: str | None) -> tuple[Arm, Arm]:
     baseline = lab.arm_of(Recipe.load(BASELINE))
-    return baseline, lab.candidate_arm(baseline, mutate(baseline.recipe, mutation)[0], match, mutation)[0]
+    return baseline, candidate_arm(lab, baseline, mutate(baseline.recipe, mutation)[0], match, mutation)[0]
 
 
 def test_flops_are_the_currency_when_structure_differs_and_tokens_when_not(home: Path) -> None:
     with small_lab() as lab:
         baseline = lab.arm_of(Recipe.load(BASELINE))
         for mutation, currency in (("lr:1e-3", "tokens"), ("set:model.layers=2", "flops")):
-            assert lab.candidate_arm(baseline, mutate(baseline.recipe, mutation)[0], None)[1] == currency
+            assert candidate_arm(lab, baseline, mutate(baseline.recipe, mutation)[0], None)[1] == currency
         _, deeper = arms(lab, "set:model.layers=2", "flops")
         assert abs(deeper.flops - baseline.flops) <= deeper.recipe.step_tokens * deeper.flops_per_token / 2
         with pytest.raises(RequestError, match=r"match\.unknown"):
@@ -92,7 +93,7 @@ def test_a_disturbed_measurement_is_void_and_repeated(home: Path, monkeypatch: p
     machine = Machine(monkeypatch, slower=2.0, disturbed=2)
     with small_lab() as lab:
         baseline, candidate = arms(lab, "norm:rmsnorm", "seconds")
-    assert len(machine.timed) == 3 * len(clock.ORDER)
+    assert len(machine.timed) == 3 * len(step_timing.ORDER)
     assert candidate.calibration is not None and len(candidate.calibration["voided_drifts"]) == 2
     assert candidate.steps == baseline.steps // 2
 
@@ -118,13 +119,13 @@ def test_a_candidate_that_cant_make_one_step_in_the_time_is_refused(
 
 def test_real_rehearsals_are_timed_and_leave_no_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibrate, "WINDOW_SECONDS", 0.05)
-    monkeypatch.setattr(clock, "LARGEST_DRIFT", float("inf"))  # this machine is nobody's alone
+    monkeypatch.setattr(step_timing, "LARGEST_DRIFT", float("inf"))  # this machine is nobody's alone
     with small_lab() as lab:
         baseline, candidate = arms(lab, "set:model.layers=4", "seconds")
         assert candidate.calibration is not None
         timing = candidate.calibration["timing"]
         assert timing["baseline_step_seconds"] > 0 and timing["candidate_step_seconds"] > 0
-        assert candidate.tokens == round(clock.Timing(**timing).steps_for(baseline.steps)) * 64
+        assert candidate.tokens == round(step_timing.Timing(**timing).steps_for(baseline.steps)) * 64
         assert [entry.name for entry in Path("runs").iterdir() if entry.is_dir()] == []
         assert lab.ledger.runs.find(lab.spec(baseline, 0).id) is None
 
@@ -215,7 +216,7 @@ def test_workspace_code_is_rehearsed_in_its_sandbox_and_nowhere_else(
         pool: Any = Events(monkeypatch, told(step=5), told(step=9), Ended("a", {}))
         calibrate._block(lab, pool, lab.arm_of(Recipe.load(BASELINE)))  # pyright: ignore[reportPrivateUsage]
     (task,) = pool.tasks
-    assert task.target == "foundry.runs.supervised:train" and set(task.payload) == {"sandboxed"}
+    assert task.target == "foundry.execute.untrusted.harness:train" and set(task.payload) == {"sandboxed"}
 
 
 def test_a_candidate_whose_rehearsal_fails_is_a_failed_candidate_of_the_sweep(
@@ -265,7 +266,7 @@ def test_what_a_campaign_promotes_in_matched_seconds_carries_the_budget_that_it_
         lab.ledger.proposals.add("set:model.layers=2", "", "somebody")
     if killed:
         with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(real_court, "crown", crowned_and_killed)
+            patch.setattr(certifier, "crown", crowned_and_killed)
             run()
     document = run()
     with InstantLab() as lab:
@@ -293,7 +294,7 @@ def test_compute_does_not_drift_over_many_promotions(
         first = lab.champion_arm(track, settle(lab.ledger, BASELINE))
         for number, word in enumerate(MOVES):
             champion = lab.champion_arm(track, settle(lab.ledger, BASELINE))
-            candidate, _ = lab.candidate_arm(champion, mutate(champion.recipe, word)[0], match, word)
+            candidate, _ = candidate_arm(lab, champion, mutate(champion.recipe, word)[0], match, word)
             winner = carrying(candidate)
             promote(lab.ledger, BASELINE, champion.recipe, winner.recipe, None, {"reference": winner.reference})
             if number % 5 == 4:
@@ -317,7 +318,7 @@ def test_what_a_person_puts_there_with_another_budget_is_the_new_reference(home:
     track = track_of(BASELINE)
     with small_lab() as lab:
         champion = lab.champion_arm(track, settle(lab.ledger, BASELINE))
-        candidate = carrying(lab.candidate_arm(champion, mutate(champion.recipe, "batch_size:5")[0], None)[0])
+        candidate = carrying(candidate_arm(lab, champion, mutate(champion.recipe, "batch_size:5")[0], None)[0])
         promote(lab.ledger, BASELINE, champion.recipe, candidate.recipe, None, {"reference": candidate.reference})
         write_tiny(BASELINE, budget__tokens=64 * 40)
         larger = lab.champion_arm(track, settle(lab.ledger, BASELINE))

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
+from foundry.campaign.certifier import LedgerCourt
+from foundry.campaign.live_environment import LabField
+from foundry.compare.alpha_spending import BudgetRules
+from foundry.compare.comparison import Question, ask
+from foundry.compare.session import Settings
 from foundry.mutate import mutate
+from foundry.promote.promote import settle
 from foundry.recipe import Recipe
-from foundry.search.budget import BudgetRules
-from foundry.search.campaign.real import LabField
-from foundry.search.campaign.real_court import LedgerCourt
-from foundry.search.lab import Settings
-from foundry.search.promote import settle
-from foundry.search.trial import Question, ask
 from soak.lab import BASELINE, FakeLab, home_of_its_own
 
 NO_OP = "weight_decay:0.03"

@@ -11,21 +11,21 @@ from typing import Any
 import pytest
 
 import foundry
+from foundry.campaign.certifier import LedgerCourt
+from foundry.campaign.live_environment import LabField
+from foundry.compare.alpha_spending import BudgetRules
+from foundry.compare.session import Settings
 from foundry.core import files
 from foundry.core.errors import WorkError
 from foundry.data.config import DataConfig
 from foundry.interface import report
+from foundry.ledger import queries
+from foundry.ledger.ledger import Ledger
 from foundry.mutate import mutate
+from foundry.promote import promote as promotion
+from foundry.promote.promote import promote, revert, settle
+from foundry.promote.sweep import SweepPlan, sweep
 from foundry.recipe import Recipe
-from foundry.runs import queries
-from foundry.runs.ledger import Ledger
-from foundry.search import promote as promotion
-from foundry.search.budget import BudgetRules
-from foundry.search.campaign.real import LabField
-from foundry.search.campaign.real_court import LedgerCourt
-from foundry.search.lab import Settings
-from foundry.search.promote import promote, revert, settle
-from foundry.search.sweep import SweepPlan, sweep
 from soak.lab import TRACK, FakeLab, home_of_its_own, run_fake
 from tests.home import small_lab
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from foundry.campaign.live_environment import LabField
 from foundry.interface.cli import main
+from foundry.ledger.ledger import Ledger
 from foundry.recipe import Recipe
-from foundry.runs.ledger import Ledger
-from foundry.search.campaign.real import LabField
 from tests.home import small_lab
 
 BASELINE = Path("experiments/baseline.yaml")

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from foundry.core.errors import FoundryError
-from foundry.runs import queries
-from foundry.runs.engine import Engine
-from foundry.runs.ledger import Ledger
-from foundry.runs.result import Silent
-from foundry.search.reproduce import reproduce
+from foundry.execute.result import Silent
+from foundry.execute.scheduler import Engine
+from foundry.ledger import queries
+from foundry.ledger.ledger import Ledger
+from foundry.promote.reproduce import reproduce
 from soak.endless import climb
 from soak.lab import BASELINE
 from tests.home import write_tiny

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from foundry.core.errors import WorkError
+from foundry.execute.sampling import sample
+from foundry.ledger.weights import tokenizer_file
 from foundry.recipe import Recipe
-from foundry.runs.weights import tokenizer_file
-from foundry.search.sampling import sample
 from tests.home import small_lab, write_tiny
 
 BASELINE = Path("experiments/baseline.yaml")

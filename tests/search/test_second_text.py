@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
+from foundry import sandbox
+from foundry.compare import comparison
+from foundry.compare.alpha_spending import BudgetRules
+from foundry.compare.comparison import Rules
 from foundry.core import yaml_io
 from foundry.interface.cli import main
-from foundry.judge import sandbox
-from foundry.runs import queries
-from foundry.runs.ledger import Ledger
-from foundry.runs.queries import reading
-from foundry.search import trial
-from foundry.search.budget import BudgetRules
-from foundry.search.sweep import SweepPlan, sweep
-from foundry.search.trial import Rules
+from foundry.ledger import queries
+from foundry.ledger.ledger import Ledger
+from foundry.ledger.queries import reading
+from foundry.promote.sweep import SweepPlan, sweep
 from tests.home import ROOT, small_lab, write_tiny
 
 BASELINE = Path("experiments/baseline.yaml")
@@ -38,8 +38,8 @@ def test_an_honest_part_is_promoted_on_its_merits_and_the_second_text_survives_a
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("FOUNDRY_TIER", "landlock")
-    monkeypatch.setattr(trial, "REMEASURED_PAIRS", 2)
-    monkeypatch.setattr(trial, "ON_SECOND_TEXT", Rules(alpha=0.25))
+    monkeypatch.setattr(comparison, "REMEASURED_PAIRS", 2)
+    monkeypatch.setattr(comparison, "ON_SECOND_TEXT", Rules(alpha=0.25))
     handicap = {"model__norm": {"kind": "none"}, "model__init_std": 0.5}
     write_tiny(BASELINE, **handicap, train__optimizer__lr=1e-2, budget__tokens=64 * 40)
     part = home / "workspace/modules/norm/mine.py"

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from foundry.campaign import strategies
+from foundry.campaign.strategies import Scene, Strategy, Trial
+from foundry.campaign.strategies.evolve import Beliefs, Seen
+from foundry.campaign.strategies.portfolio import FLOOR, Portfolio
 from foundry.core.errors import RequestError
 from foundry.mutate import family_of, words_of
-from foundry.search import strategies
-from foundry.search.strategies import Scene, Strategy, Trial
-from foundry.search.strategies.evolve import Beliefs, Seen
-from foundry.search.strategies.portfolio import FLOOR, Portfolio
 
 WORDS = [f"lr:{rate}" for rate in ("3e-4", "1e-3", "3e-3", "1e-2")]
 WORDS += [f"weight_decay:{decay}" for decay in ("0", "0.01", "0.1", "0.3")]

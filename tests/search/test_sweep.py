@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from foundry.compare.session import Lab
 from foundry.core.errors import FoundryError, WorkError
 from foundry.mutate import all_variants, mutate
+from foundry.promote.promote import promote, revert, settle
+from foundry.promote.sweep import SweepPlan, sweep
 from foundry.recipe import Recipe
-from foundry.search.lab import Lab
-from foundry.search.promote import promote, revert, settle
-from foundry.search.sweep import SweepPlan, sweep
 from tests.home import small_lab, write_tiny
 
 BASELINE = Path("experiments/baseline.yaml")

@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
+from foundry.compare import tune as tuning
+from foundry.compare.alpha_spending import BudgetRules
+from foundry.compare.compare import compare
+from foundry.compare.comparison import Question, Rules
+from foundry.compare.tune import GRID, at_factor, tune_lr
 from foundry.core.errors import RequestError
 from foundry.mutate import mutate
+from foundry.promote import sweep as sweeping
+from foundry.promote.promote import RECORDED
+from foundry.promote.sweep import SweepPlan, sweep
 from foundry.recipe import Recipe
-from foundry.search import sweep as sweeping
-from foundry.search import tune as tuning
-from foundry.search.budget import BudgetRules
-from foundry.search.compare import compare
-from foundry.search.promote import RECORDED
-from foundry.search.sweep import SweepPlan, sweep
-from foundry.search.trial import Question, Rules
-from foundry.search.tune import GRID, at_factor, tune_lr
 from tests.home import small_lab, write_tiny
 
 BASELINE = Path("experiments/baseline.yaml")

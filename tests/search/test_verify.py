@@ -12,20 +12,20 @@ from typing import Any
 
 import pytest
 
+from foundry.campaign.certifier import LedgerCourt
+from foundry.campaign.live_environment import LabField
+from foundry.compare.alpha_spending import BudgetRules
+from foundry.compare.session import Settings
 from foundry.core import places
 from foundry.core.errors import RequestError
 from foundry.interface.cli import main
+from foundry.ledger import seals as seals
+from foundry.ledger.ledger import Ledger, ledger_path
 from foundry.mutate import mutate
+from foundry.promote.promote import revert, settle
+from foundry.promote.sweep import SweepPlan, sweep
+from foundry.promote.verify import verify
 from foundry.recipe import Recipe
-from foundry.runs import ledger_seals as seals
-from foundry.runs.ledger import Ledger, ledger_path
-from foundry.search.budget import BudgetRules
-from foundry.search.campaign.real import LabField
-from foundry.search.campaign.real_court import LedgerCourt
-from foundry.search.lab import Settings
-from foundry.search.promote import revert, settle
-from foundry.search.sweep import SweepPlan, sweep
-from foundry.search.verify import verify
 from soak.lab import BASELINE, FakeLab, home_of_its_own
 
 NO_OP = "weight_decay:0.03"

@@ -10,17 +10,18 @@ from typing import Any
 
 import pytest
 
+from foundry import sandbox
+from foundry.compare.session import Lab
 from foundry.core.errors import BrokenCode, RequestError
-from foundry.judge import sandbox
-from foundry.judge.sandbox import tier
+from foundry.execute.sampling import sample
+from foundry.execute.untrusted import harness
+from foundry.ledger import queries
+from foundry.ledger.recorded_code import lay_out, rebuild
 from foundry.mutate import mutate, write
-from foundry.recipe import Recipe
-from foundry.runs import costs, queries, supervised
-from foundry.runs.sources import lay_out, rebuild
-from foundry.search.lab import Lab
-from foundry.search.sampling import sample
-from foundry.search.sweep import SweepPlan, sweep
-from foundry.train.direct import LocalLine
+from foundry.promote.sweep import SweepPlan, sweep
+from foundry.recipe import Recipe, costs
+from foundry.sandbox import tier
+from foundry.train.progress import LocalLine
 from tests.home import small_lab, write_tiny
 
 pytestmark = pytest.mark.skipif(not sandbox.probe().at_least("landlock"), reason="this machine has no sandbox")
@@ -134,7 +135,7 @@ def test_code_that_hangs_is_refused_by_a_runs_own_limit_and_as_a_timeout(workspa
 
 
 def test_a_part_with_other_flops_is_matched_tuned_and_screened_as_any_other(workspace: Path) -> None:
-    source = (Path(supervised.__file__).parents[1] / "modules/activation/swiglu.py").read_text()
+    source = (Path(harness.__file__).parents[1] / "modules/activation/swiglu.py").read_text()
     (workspace / "modules/activation/mish.py").write_text(source.replace("silu", "mish"))
     with small_lab() as lab:
         for tune in (None, "lr"):
@@ -158,7 +159,7 @@ def test_what_a_model_costs_is_known_of_every_recipe_with_it_and_of_no_other(wor
 
 
 def test_a_workspace_part_trains_bit_by_bit_as_it_would_in_the_package(workspace: Path) -> None:
-    copied = (Path(supervised.__file__).parents[1] / "modules/activation/gelu.py").read_text()
+    copied = (Path(harness.__file__).parents[1] / "modules/activation/gelu.py").read_text()
     (workspace / "modules/activation/copied.py").write_text(copied)
     with small_lab() as lab:
         ours, theirs = score(lab, "activation:gelu"), score(lab, "activation:copied")
@@ -265,7 +266,7 @@ def test_an_interrupted_run_goes_on_bit_by_bit_and_is_served_no_batch_twice(
         whole = lab.gather([(arm, 1)])[0]
         payload = lab.engine.train_payload(spec, data, Path("apart").absolute())
         inside = lab.engine.guard.training(arm.recipe, payload, 1 << 30)
-    parts = [supervised.train(inside, line) for line in (Impatient(), LocalLine())]
+    parts = [harness.train(inside, line) for line in (Impatient(), LocalLine())]
     assert [part["status"] for part in parts] == ["interrupted", "done"]
     assert 0 < parts[0]["steps"] < parts[1]["steps"] == 60
     ours, theirs = (Path(folder) / "checkpoint" / "manifest.json" for folder in ("apart", _folder(whole.id)))

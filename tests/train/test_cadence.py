@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from foundry.core.errors import RunFailure
-from foundry.train import cadence as cadence_module
-from foundry.train.cadence import Cadence
-from foundry.train.direct import LocalLine
+from foundry.train import callbacks
+from foundry.train.callbacks import Cadence
 from foundry.train.loop import Fact
+from foundry.train.progress import LocalLine
 
 
 def fact(step: int, loss: float) -> Fact:
@@ -72,7 +72,7 @@ def test_a_long_run_leaves_about_a_thousand_lines_and_its_last_step(tmp_path: Pa
 def test_heartbeats_come_a_few_times_a_second_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Any] = []
     now = [0.0]
-    monkeypatch.setattr(cadence_module.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(callbacks.time, "perf_counter", lambda: now[0])
     each = cadence(tmp_path, steps=1000, told=told.append)
     for step in range(1, 1001):
         now[0] += 0.01
@@ -84,7 +84,7 @@ def test_heartbeats_come_a_few_times_a_second_at_most(tmp_path: Path, monkeypatc
 def test_checkpoints_follow_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saved: list[Any] = []
     now = [0.0]
-    monkeypatch.setattr(cadence_module.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(callbacks.time, "perf_counter", lambda: now[0])
     each = cadence(tmp_path, steps=100, saved=saved, checkpoint_seconds=3.0)
     for step in range(1, 11):
         now[0] += 1.0

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import torch
 
-from foundry.train import checkpoint, compiled, worker
-from foundry.train.compiled import PROBE_STEPS, WARMUP_STEPS, Compiler, Swappable
-from foundry.train.direct import LocalLine
+from foundry.train import checkpoint, torch_compile, worker
+from foundry.train.progress import LocalLine
+from foundry.train.torch_compile import PROBE_STEPS, WARMUP_STEPS, Compiler, Swappable
 from foundry.train.worker import Job
 
 Payload = dict[str, Any]
@@ -26,7 +26,7 @@ DECISION = WARMUP_STEPS + PROBE_STEPS
 @pytest.fixture(autouse=True)
 def no_code_generated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOUNDRY_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(compiled, "BACKEND", "aot_eager")
+    monkeypatch.setattr(torch_compile, "BACKEND", "aot_eager")
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     torch._dynamo.reset()
     logging.getLogger("torch.__trace").setLevel(logging.WARNING)  # else a failure shows a hundred lines of it
@@ -41,9 +41,9 @@ def payload(payload: Payload) -> Payload:
 @pytest.fixture
 def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiling is free, and steps become ten times faster: it pays for whoever has steps left."""
-    monkeypatch.setattr(compiled, "SPEEDUP", {"cpu": 10.0})
-    monkeypatch.setattr(compiled, "SECONDS_BASE", 0.0)
-    monkeypatch.setattr(compiled, "SECONDS_PER_LAYER", 0.0)
+    monkeypatch.setattr(torch_compile, "SPEEDUP", {"cpu": 10.0})
+    monkeypatch.setattr(torch_compile, "SECONDS_BASE", 0.0)
+    monkeypatch.setattr(torch_compile, "SECONDS_PER_LAYER", 0.0)
 
 
 def run(payload: Payload, steps: int, name: str = "run", **changes: Any) -> Payload:
@@ -70,9 +70,9 @@ def test_a_long_run_is_compiled_once_and_trains_to_the_same_losses(payload: Payl
 def test_compiled_steps_are_the_same_steps(
     payload: Payload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_loss: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr(compiled, "WITH_LOSS", with_loss)
+    monkeypatch.setattr(torch_compile, "WITH_LOSS", with_loss)
     assert run(payload, DECISION + 6, "compiled")["recompiles"] == 0
-    monkeypatch.setattr(compiled, "SPEEDUP", {})
+    monkeypatch.setattr(torch_compile, "SPEEDUP", {})
     run(payload, DECISION + 6, "eager")
     got, expected = (checkpoint.load_weights(tmp_path / name / "checkpoint") for name in ("compiled", "eager"))
     for name, tensor in expected.items():
@@ -104,7 +104,7 @@ def test_without_a_compiler_it_says_so_and_goes_on(
 def test_what_does_not_compile_runs_as_it_is_and_is_not_tried_again(
     payload: Payload, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(compiled, "BACKEND", "no_such_backend")
+    monkeypatch.setattr(torch_compile, "BACKEND", "no_such_backend")
     first, second = run(payload, DECISION + 5, "first"), run(payload, DECISION + 5, "second")
     assert first["status"] == second["status"] == "done" and not first["compiled"] and not second["compiled"]
     assert capfd.readouterr().err.count("not compiled: ") == 1
@@ -124,10 +124,10 @@ def test_what_was_measured_for_the_shape_overrules_the_guess(
 
 @pytest.mark.usefixtures("cheap")
 def test_a_resumed_run_goes_on_as_it_was_decided(payload: Payload, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foundry.train.cadence.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("foundry.train.callbacks.LOOK_SECONDS", 0.0)
     line = LocalLine(lambda facts: line.stop() if facts["step"] == DECISION + 2 else None)
     assert worker.main({**payload, "steps": DECISION + 8}, line)["compiled"] is True
-    monkeypatch.setattr(compiled, "SPEEDUP", {})
+    monkeypatch.setattr(torch_compile, "SPEEDUP", {})
     assert run(payload, DECISION + 8)["compiled"] is True
 
 

@@ -14,13 +14,13 @@ import torch
 from foundry.core.errors import RequestError
 from foundry.core.section import validate
 from foundry.train import checkpoint, worker
-from foundry.train.direct import LocalLine
 from foundry.train.distributed import World
+from foundry.train.progress import LocalLine
 
 TOLD_TO_STOP = """
 import json, os, sys
 from foundry.train import worker
-from foundry.train.direct import LocalLine
+from foundry.train.progress import LocalLine
 
 class Once(LocalLine):
     def __init__(self, told_at):

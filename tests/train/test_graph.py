@@ -11,8 +11,8 @@ import torch
 from foundry.core.section import validate
 from foundry.model import GPT, initialise
 from foundry.modules import optimizer
-from foundry.train import graph
-from foundry.train.graph import Recorded, Results
+from foundry.train import cuda_graph
+from foundry.train.cuda_graph import Recorded, Results
 from foundry.train.loop import Compute, train
 from foundry.train.state import TrainState
 from foundry.train.worker import Job
@@ -87,8 +87,8 @@ def test_where_recording_is_refused_steps_are_played_live(payload: dict[str, Any
 def test_steps_that_keep_the_device_busy_are_not_recorded(
     payload: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(graph, "CLOCKED_STEPS", 2)
-    monkeypatch.setattr(graph, "WORTH_SECONDS", 0.0)
+    monkeypatch.setattr(cuda_graph, "CLOCKED_STEPS", 2)
+    monkeypatch.setattr(cuda_graph, "WORTH_SECONDS", 0.0)
     tape, said = Tape(), list[str]()
     assert losses(payload, tape, said) == losses(payload, None, said)
     assert tape.records == tape.replays == 0 and not said

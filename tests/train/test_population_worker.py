@@ -11,9 +11,9 @@ import torch
 
 from foundry.core.errors import RequestError, RunFailure
 from foundry.train import checkpoint, population_worker, worker
-from foundry.train.direct import LocalLine
 from foundry.train.population import Population
 from foundry.train.population_worker import STOP, pack, unpack
+from foundry.train.progress import LocalLine
 
 Payload = dict[str, Any]
 STEPS = 16

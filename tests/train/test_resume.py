@@ -16,7 +16,7 @@ import torch
 from foundry.core.section import validate
 from foundry.model import build
 from foundry.train import checkpoint, worker
-from foundry.train.direct import LocalLine
+from foundry.train.progress import LocalLine
 from foundry.train.state import TrainState
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from foundry.core.errors import RunFailure
 from foundry.train import timing, worker
-from foundry.train.direct import LocalLine
+from foundry.train.progress import LocalLine
 
 
 class Steps:

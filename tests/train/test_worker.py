@@ -13,12 +13,12 @@ import pytest
 
 from foundry.core.errors import RequestError, RunFailure
 from foundry.train import checkpoint, direct, worker
-from foundry.train.direct import LocalLine
+from foundry.train.progress import LocalLine
 
 PART = '''"""A part of an agent's making. May not: work."""
 import torch
 from foundry.modules.activation import ActivationConfig
-from foundry.modules.parts import Linear
+from foundry.modules.layers import Linear
 
 class Part(torch.nn.Module):
     def __init__(self, width):

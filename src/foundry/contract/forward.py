@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from foundry.contract import Clause, ContractError, example
+from foundry.contract.clause import Clause, ContractError, example
 from foundry.core.slot import Slot
-from foundry.modules import activation, attention, norm, parts, position, residual, values
+from foundry.modules import activation, attention, layers, norm, position, residual, values
 from foundry.modules.attention import AttentionConfig
+from foundry.modules.forward_context import Cache, Side
 from foundry.modules.norm import NormConfig
-from foundry.modules.side import Cache, Side
 from foundry.modules.stacking import stack
 from foundry.modules.values import ValueSizes
 
@@ -63,13 +63,13 @@ class Layers(nn.Module):
         return x
 
 
-def layers(slot: Slot, kind: str, seed: int = 0) -> Layers:
+def layers_with(slot: Slot, kind: str, seed: int = 0) -> Layers:
     """Layers with random weights, gains near 1."""
     module = Layers(slot, kind)
     generator = torch.Generator().manual_seed(seed)
     for tensor in module.parameters():
         noise = torch.randn(tensor.shape, generator=generator)
-        tensor.data = 1 + 0.1 * noise if parts.role_of(tensor) == "gain" else 0.2 * noise
+        tensor.data = 1 + 0.1 * noise if layers.role_of(tensor) == "gain" else 0.2 * noise
     return module
 
 
@@ -82,7 +82,7 @@ def check_shape_is_kept(slot: Slot, kind: str) -> None:
 
     Hint: return x's own shape for every number of rows and every length up to the context.
     """
-    module = layers(slot, kind)
+    module = layers_with(slot, kind)
     for shape in ((BATCH, TIME), (1, 1), (1, CONTEXT), (BATCH, 1)):
         y = module(stream(*shape))
         if y.shape != (*shape, WIDTH):
@@ -92,11 +92,11 @@ def check_shape_is_kept(slot: Slot, kind: str) -> None:
 def check_no_gradient_from_the_future(slot: Slot, kind: str) -> None:
     """The gradient of token t's output by the input of later tokens is exactly 0; by its own it isn't.
 
-    Hint: a token may read itself and earlier tokens only: attend through modules.mixing.attend, pad convolutions on the
+    Hint: a token may read itself and earlier tokens only: attend through modules.sdpa.attend, pad convolutions on the
     left, and take no sum, mean, maximum or norm over time that isn't cumulative.
     """
     clause = "check_no_gradient_from_the_future"
-    module = layers(slot, kind)
+    module = layers_with(slot, kind)
     for t in (0, TIME // 2, TIME - 1):
         x = stream().requires_grad_()
         (slope,) = torch.autograd.grad(module(x)[:, t].sin().sum(), x)
@@ -109,10 +109,10 @@ def check_no_gradient_from_the_future(slot: Slot, kind: str) -> None:
 def check_future_does_not_show(slot: Slot, kind: str) -> None:
     """Other tokens, or none, after a cut leave the outputs before it as they were.
 
-    Hint: a token may read itself and earlier tokens only: attend through modules.mixing.attend, pad convolutions on the
+    Hint: a token may read itself and earlier tokens only: attend through modules.sdpa.attend, pad convolutions on the
     left, and take no sum, mean, maximum or norm over time that isn't cumulative.
     """
-    module, x = layers(slot, kind), stream()
+    module, x = layers_with(slot, kind), stream()
     y = module(x)
     for cut in (1, TIME // 2, TIME - 1):
         other = torch.cat((x[:, :cut], 10 * stream(seed=2)[:, cut:]), 1)
@@ -125,7 +125,7 @@ def check_rows_are_independent(slot: Slot, kind: str) -> None:
 
     Hint: take no statistics over the batch: no row's result may depend on its neighbours.
     """
-    module, x = layers(slot, kind), stream()
+    module, x = layers_with(slot, kind), stream()
     y = module(x)
     _close("check_rows_are_independent", slot, kind, "rows reversed", module(x.flip(0)).flip(0), y)
     for row in range(BATCH):
@@ -137,7 +137,7 @@ def check_tokens_are_independent(slot: Slot, kind: str) -> None:
 
     Hint: norms and activations work on the last dimension only; tokens meet in attention.
     """
-    module = getattr(layers(slot, kind), slot.name)[0]
+    module = getattr(layers_with(slot, kind), slot.name)[0]
     x = stream()
     alone = torch.cat([module(x[:, t : t + 1]) for t in range(TIME)], 1)
     _close("check_tokens_are_independent", slot, kind, "each token alone", alone, module(x))
@@ -150,7 +150,7 @@ def check_gradients_are_finite(slot: Slot, kind: str) -> None:
     """
     clause = "check_gradients_are_finite"
     for scale in (0.0, 1e-4, 1.0, 100.0):
-        module, x = layers(slot, kind), (scale * stream()).requires_grad_()
+        module, x = layers_with(slot, kind), (scale * stream()).requires_grad_()
         y = module(x)
         y.sin().sum().backward()
         for name, value in {"output": y, "input": x.grad, **{n: p.grad for n, p in module.named_parameters()}}.items():
@@ -164,13 +164,13 @@ def check_gradients_are_finite(slot: Slot, kind: str) -> None:
 def check_member_equals_alone(slot: Slot, kind: str) -> None:
     """Member i of a population gives the outputs and gradients that it gives alone.
 
-    Hint: index trailing dimensions only and shape vectors by parts.along_last; or declare `population: ClassVar[bool] =
+    Hint: index trailing dimensions only, shape vectors by layers.along_last; or declare `population: ClassVar[bool] =
     False` in Config, and runs train one at a time.
     """
     clause = "check_member_equals_alone"
     if not example(slot, kind).population:
         return
-    members = [layers(slot, kind, seed) for seed in range(MEMBERS)]
+    members = [layers_with(slot, kind, seed) for seed in range(MEMBERS)]
     together = stack(members)
     x = stream(MEMBERS, BATCH, TIME).requires_grad_()
     y = together(x)
@@ -192,7 +192,7 @@ def check_nothing_is_kept_between_calls(slot: Slot, kind: str) -> None:
     Hint: assign nothing to self in forward; draw nothing at random in evaluation.
     """
     clause = "check_nothing_is_kept_between_calls"
-    module, x = layers(slot, kind), stream()
+    module, x = layers_with(slot, kind), stream()
     before = {name: value.clone() for name, value in [*module.named_parameters(), *module.named_buffers()]}
     first = module(x)
     module(stream(seed=5))
@@ -211,7 +211,7 @@ def check_cache_changes_nothing(slot: Slot, kind: str) -> None:
     Hint: what later tokens need of earlier ones must go through side.remember(layer, …), and positions must start at
     side.offset.
     """
-    module, x = layers(slot, kind), stream()
+    module, x = layers_with(slot, kind), stream()
     for pieces in ((TIME,), (1,) * TIME, (4, 1, TIME - 5)):
         cache = Cache()
         y = torch.cat([module(piece, cache) for piece in x.split(pieces, 1)], 1)
@@ -223,7 +223,7 @@ def check_bf16_is_finite(slot: Slot, kind: str) -> None:
 
     Hint: compute norms, exponentials and long sums in float32 (x.float()) and cast the result back.
     """
-    module, x = layers(slot, kind), stream()
+    module, x = layers_with(slot, kind), stream()
     exact = module(x)
     with torch.autocast("cpu", torch.bfloat16):
         mixed = module(x)
@@ -237,8 +237,8 @@ def check_flops_are_counted(slot: Slot, kind: str) -> None:
     Hint: matrix products outside of parts.Linear belong into mixing_flops_per_token, or into flops_per_token of the
     module that makes them.
     """
-    config, module = example(slot, kind), layers(slot, kind)
-    said = 3 * CONTEXT * parts.flops_of(module)
+    config, module = example(slot, kind), layers_with(slot, kind)
+    said = 3 * CONTEXT * layers.flops_of(module)
     mixer = config if isinstance(config, AttentionConfig) else example(attention.SLOT, PLAIN["attention"])
     assert isinstance(mixer, AttentionConfig)
     said += 3 * LAYERS * CONTEXT * mixer.mixing_flops_per_token(WIDTH, CONTEXT)

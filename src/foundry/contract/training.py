@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from foundry.contract import Clause, ContractError, example
+from foundry.contract.clause import Clause, ContractError, example
 from foundry.core.slot import Slot
 from foundry.modules.loss import LossConfig, LossFunction
 from foundry.modules.optimizer import OptimizerConfig, Weight

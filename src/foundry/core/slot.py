@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 from pydantic import BeforeValidator, field_validator
 
 from foundry.core import code, places
+from foundry.core.config_stub import sealed
 from foundry.core.errors import RequestError, shown
-from foundry.core.sealed import sealed
 from foundry.core.section import Section, validate
 
 _PACKAGE_ROOT = Path(__file__).resolve().parent.parent

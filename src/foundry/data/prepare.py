@@ -23,10 +23,10 @@ from foundry.core.errors import WorkError
 from foundry.core.files import locked, write_json
 from foundry.core.fingerprint import file_fingerprint, fingerprint
 from foundry.core.source_code import code_of
-from foundry.data import corpus, sealed
+from foundry.data import corpus, manifest_dir
 from foundry.data.config import DataConfig
+from foundry.data.eval_split import judged_hash, write_split
 from foundry.data.filter import keep
-from foundry.data.judged import judged_hash, write_split
 from foundry.data.pack import checked_token_bytes, pack, token_dtype
 from foundry.data.prepared import TOKENIZER, Prepared, open_tokenizer, write_tokenizer
 from foundry.data.sources import Document
@@ -94,7 +94,7 @@ def _find(config: DataConfig, index: Path) -> Prepared | None:
     """What an earlier call made of the same configuration and text, if it is whole."""
     try:
         train_dir = _train_dir(config, json.loads(index.read_bytes())["corpus"])
-        return Prepared.open(train_dir, _judge_dir(sealed.manifest(train_dir)))
+        return Prepared.open(train_dir, _judge_dir(manifest_dir.manifest(train_dir)))
     except (FileNotFoundError, ValueError, KeyError, TypeError, WorkError):
         return None
 
@@ -161,21 +161,21 @@ class _Build:
         try:
             tokenizer = open_tokenizer(folder)
         except WorkError:  # not there, or damaged
-            sealed.discard(folder)
+            manifest_dir.discard(folder)
             self.report(f"training the {self.config.tokenizer.kind} tokenizer")
             tokenizer = self.config.tokenizer.train((document.text for document in documents), text.alphabet)
             with self._staged(folder) as staged:
                 write_tokenizer(staged, self.config.tokenizer, tokenizer)
-                sealed.seal(staged, {})
+                manifest_dir.seal(staged, {})
             tokenizer = open_tokenizer(folder)  # as every later process will see it
-        return tokenizer, sealed.manifest(folder)["files"][TOKENIZER]["sha256"]
+        return tokenizer, manifest_dir.manifest(folder)["files"][TOKENIZER]["sha256"]
 
     def _judge(
         self, folder: Path, shared: dict[str, Any], splits: dict[str, list[Document]], tokenizer: Tokenizer
     ) -> dict[str, Any]:
         """Make the judge's folder unless it is there; the counts of its splits."""
         try:
-            return sealed.manifest(folder)["splits"]
+            return manifest_dir.manifest(folder)["splits"]
         except WorkError:
             pass
         with self._staged(folder) as staged:
@@ -184,7 +184,7 @@ class _Build:
                 written = write_split(staged, name, splits[name], tokenizer, self._progress(name, splits[name]))
                 counts[name] = {"documents": len(splits[name]), **written}
             np.save(staged / "token_bytes.npy", checked_token_bytes(tokenizer))
-            sealed.seal(staged, {**shared, "splits": counts})
+            manifest_dir.seal(staged, {**shared, "splits": counts})
         return counts
 
     def _train(
@@ -197,9 +197,9 @@ class _Build:
     ) -> None:
         """Make the training folder unless it is there, with this very tokenizer."""
         try:
-            if sealed.manifest(folder)["tokenizer_hash"] == shared["tokenizer_hash"]:
+            if manifest_dir.manifest(folder)["tokenizer_hash"] == shared["tokenizer_hash"]:
                 return
-            sealed.discard(folder)
+            manifest_dir.discard(folder)
         except WorkError:
             pass
         with self._staged(folder) as staged:
@@ -214,7 +214,7 @@ class _Build:
                 "dropped_documents": len(documents) - len(kept),
                 "dropped_bytes": sum(document.size_bytes for document in documents) - int(packed.bytes.sum()),
             }
-            sealed.seal(
+            manifest_dir.seal(
                 staged,
                 {
                     **shared,
@@ -237,11 +237,11 @@ class _Build:
         try:
             (work / "new").mkdir()
             yield work / "new"
-            sealed.publish(work / "new", final)
+            manifest_dir.publish(work / "new", final)
         finally:
-            sealed.discard(work)
+            manifest_dir.discard(work)
 
     def _sweep_up(self) -> None:
         """Whatever is there under this lock's name was left by a process that died: the lock is ours now."""
         for left in (places.cache() / "tmp").glob(f"{self.lock}-*"):
-            sealed.discard(left)
+            manifest_dir.discard(left)

@@ -10,8 +10,8 @@ from typing import Any, Self, cast
 import numpy as np
 
 from foundry.core.errors import MachineTrouble, RequestError
-from foundry.data import sealed
-from foundry.data.judged import FEWEST_WINDOWS, count_windows
+from foundry.data import manifest_dir
+from foundry.data.eval_split import FEWEST_WINDOWS, count_windows
 from foundry.data.split import JUDGED
 from foundry.data.tokenizer import SLOT, Tokenizer, TokenizerConfig
 
@@ -41,7 +41,7 @@ class Prepared:
     @classmethod
     def open(cls, train_dir: Path, judge_dir: Path) -> Self:
         """Both folders, seals and sizes checked. Raises WorkError `data.corrupt`."""
-        train, judge = sealed.manifest(train_dir), sealed.manifest(judge_dir)
+        train, judge = manifest_dir.manifest(train_dir), manifest_dir.manifest(judge_dir)
         if any(train[key] != judge[key] for key in ("judged_hash", "tokenizer_hash")):
             raise MachineTrouble("data.corrupt", str(judge_dir), f"belongs to other data than {train_dir}")
         return cls(train_dir, judge_dir, train["hash"], train["judged_hash"], train["vocab_size"], train)
@@ -71,13 +71,13 @@ class Prepared:
 
     def verify(self) -> None:
         """Read and hash every file. Raises WorkError `data.corrupt` that names the first damaged one."""
-        sealed.verify(self.train_dir)
-        sealed.verify(self.judge_dir)
+        manifest_dir.verify(self.train_dir)
+        manifest_dir.verify(self.judge_dir)
 
 
 def open_tokenizer(folder: Path | str) -> Tokenizer:
     """The tokenizer in a train_dir, its file verified. Raises WorkError `data.corrupt`."""
-    return read_tokenizer(sealed.checked(Path(folder), TOKENIZER).read_bytes())
+    return read_tokenizer(manifest_dir.checked(Path(folder), TOKENIZER).read_bytes())
 
 
 def read_tokenizer(content: bytes) -> Tokenizer:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from foundry.core.errors import RequestError
 from foundry.core.seeds import stream_seed
-from foundry.data import sealed
+from foundry.data import manifest_dir
 from foundry.data.prepared import too_few_tokens
 
 IN_MEMORY_BYTES = 1 << 30
@@ -24,7 +24,7 @@ IN_MEMORY_BYTES = 1 << 30
 def open_tokens(train_dir: Path | str) -> Tensor:
     """All training ids: uint16 or uint32 [n], in memory up to 1 GiB, else mapped. Raises WorkError `data.corrupt`."""
     folder = Path(train_dir)
-    dtype = np.dtype(sealed.manifest(folder)["dtype"])
+    dtype = np.dtype(manifest_dir.manifest(folder)["dtype"])
     path = folder / "tokens.bin"
     if path.stat().st_size <= IN_MEMORY_BYTES:
         return torch.from_numpy(np.fromfile(path, dtype=dtype))

@@ -41,10 +41,10 @@ def campaign(
 
     Examples: foundry campaign --hours 8 · foundry campaign --runs 200 --strategy evolve --space space.yaml
     """
+    from foundry.campaign.policy import Limits
+    from foundry.campaign.run import CampaignPlan
+    from foundry.campaign.run import campaign as verb
     from foundry.interface import report, report_campaign
-    from foundry.search.campaign.policy import Limits
-    from foundry.search.campaign.run import CampaignPlan
-    from foundry.search.campaign.run import campaign as verb
 
     plan = CampaignPlan(Limits(runs, flops, hours), strategy, space, match, min_effect, budget.rules)
     with bench(how, jobs) as lab:
@@ -63,8 +63,8 @@ def propose(
 
     Example: foundry propose "attention:gqa_2kv+lr:1e-3" --why "fewer keys leave room for a higher rate"
     """
+    from foundry.campaign.proposals import propose as verb
     from foundry.interface import report_campaign
-    from foundry.search.proposals import propose as verb
 
     document = verb(baseline, mutation, why, who)
     emit(document) if as_json else report_campaign.proposed(document)
@@ -85,8 +85,8 @@ def proposals(
 
     Examples: foundry proposals --status queued · foundry proposals --withdraw 3 --why "tried by hand"
     """
+    from foundry.campaign import proposals as verbs
     from foundry.interface import report_campaign
-    from foundry.search import proposals as verbs
 
     if withdraw is not None:
         one = verbs.withdraw(withdraw, why)
@@ -106,8 +106,8 @@ def history(
 
     Example: foundry history --word attention --json
     """
+    from foundry.campaign.history import history as verb
     from foundry.interface import report_campaign
-    from foundry.search.history import history as verb
 
     document = verb(limit, word)
     emit(document) if as_json else report_campaign.history(document)
@@ -127,7 +127,7 @@ def reproduce(
     """
     from foundry.interface import report_campaign
     from foundry.interface.progress import Display
-    from foundry.search.reproduce import reproduce as verb
+    from foundry.promote.reproduce import reproduce as verb
 
     with Display(progress, as_json) as display:
         document = verb(promotion, pairs, jobs, device, display, display.say)

@@ -26,7 +26,7 @@ def check(
 
     Example: foundry check workspace/modules/attention/mine.py
     """
-    from foundry.search.check import check as verb
+    from foundry.promote.check import check as verb
 
     document = verb(file)
     emit(document) if as_json else _report(document)
@@ -44,9 +44,9 @@ def adopt(
     Example: foundry adopt attention:mine
     """
     from foundry.core.errors import RequestError
-    from foundry.runs.ledger import Ledger
-    from foundry.search.adopt import adopt as verb
-    from foundry.search.adopt import look
+    from foundry.ledger.ledger import Ledger
+    from foundry.promote.adopt import adopt as verb
+    from foundry.promote.adopt import look
 
     with Ledger.open() as ledger:
         seen = look(ledger, kind, force)
@@ -68,8 +68,8 @@ def rebuild(
 
     Example: foundry rebuild 5be0 rebuilt && FOUNDRY_WORKSPACE=rebuilt/workspace foundry train rebuilt/recipe.yaml
     """
-    from foundry.runs.ledger import Ledger
-    from foundry.runs.sources import rebuild as verb
+    from foundry.ledger.ledger import Ledger
+    from foundry.ledger.recorded_code import rebuild as verb
 
     with Ledger.open() as ledger:
         document = verb(ledger, recipe, folder)

@@ -30,7 +30,7 @@ def log(
     Examples: foundry log --limit 50 --status failed · foundry log --stale
     """
     from foundry.interface import report
-    from foundry.runs import queries
+    from foundry.ledger import queries
 
     rows = queries.log(limit=limit, status=status, stale=stale)
     document = {"runs": rows, "weights": queries.weights()}
@@ -46,7 +46,7 @@ def show(
     Example: foundry show 3fa9c1
     """
     from foundry.interface import report_show
-    from foundry.runs import queries
+    from foundry.ledger import queries
 
     document = queries.show(name)
     emit(document) if as_json else report_show.show(document)
@@ -62,7 +62,7 @@ def diff(
     Example: foundry diff experiments/baseline.yaml experiments/attn_gqa_2kv.yaml
     """
     from foundry.interface import report
-    from foundry.runs import queries
+    from foundry.ledger import queries
 
     document = {"edits": queries.diff(a, b)}
     emit(document) if as_json else report.diff(document)
@@ -77,7 +77,7 @@ def lineage(
     Example: foundry lineage --json
     """
     from foundry.interface import report
-    from foundry.runs import queries
+    from foundry.ledger import queries
 
     document = {"track": places.track(Path(baseline)), "promotions": queries.lineage(baseline)}
     emit(document) if as_json else report.lineage(document)
@@ -94,7 +94,7 @@ def verify(
     Examples: foundry verify · foundry verify --head 3fa9c1d20b77 --json
     """
     from foundry.interface import report
-    from foundry.search.verify import verify as verb
+    from foundry.promote.verify import verify as verb
 
     document = verb(head)
     emit(document) if as_json else report.verify(document)
@@ -115,12 +115,12 @@ def budget(
 
     Examples: foundry budget --json · foundry budget --new-season --q 0.05 --why "another corpus from today"
     """
+    from foundry.compare import alpha_spending as verb
     from foundry.interface import report
-    from foundry.search import budget as verb
 
     rules = season.rules
     if new_season:
-        from foundry.runs.ledger import Ledger
+        from foundry.ledger.ledger import Ledger
 
         with Ledger.open() as ledger:
             verb.new_season(ledger, rules, who, why)

@@ -15,7 +15,7 @@ from foundry.interface.options import Json
 from foundry.interface.terminal import console, emit
 
 if TYPE_CHECKING:
-    from foundry.search.lab import Lab
+    from foundry.compare.session import Lab
 
 BASELINE = places.baseline()
 data_app = typer.Typer(no_args_is_help=True, help="Prepared data.")
@@ -32,9 +32,9 @@ def register(app: typer.Typer) -> None:
 @contextmanager
 def bench(how: options.Execution, jobs: int = 1, retry: bool = False) -> Iterator[Lab]:
     """A lab with a progress display on stderr."""
+    from foundry.compare.session import Lab, Settings
+    from foundry.execute.result import Limits
     from foundry.interface.progress import Display
-    from foundry.runs.result import Limits
-    from foundry.search.lab import Lab, Settings
 
     limits = Limits(how.wall_seconds, how.stall_seconds, int(how.memory_gb * 1e9))
     settings = Settings(jobs, how.device, how.judged_bytes, limits, retry)
@@ -82,8 +82,8 @@ def train(
     Examples: foundry train experiments/baseline.yaml --seed 3 ·
     torchrun --nproc-per-node 2 src/train.py experiments/baseline.yaml
     """
+    from foundry.compare.training import train as verb
     from foundry.interface import report
-    from foundry.search.training import train as verb
 
     with bench(how, retry=retry) as lab:
         result = verb(lab, recipe, seed, resume, fresh, weights)
@@ -115,8 +115,8 @@ def sweep(
     """
     from foundry.interface import report
     from foundry.mutate.words import expand
-    from foundry.search.sweep import SweepPlan
-    from foundry.search.sweep import sweep as verb
+    from foundry.promote.sweep import SweepPlan
+    from foundry.promote.sweep import sweep as verb
 
     plan = SweepPlan(tuple(expand(mutations)), promote, seeds, match, tune, min_effect, budget.rules, again)
     with bench(how, jobs, retry) as lab:
@@ -146,9 +146,9 @@ def compare(
 
     Example: foundry compare experiments/baseline.yaml experiments/attn_gqa_2kv.yaml --json
     """
+    from foundry.compare.compare import compare as verb
+    from foundry.compare.comparison import Rules
     from foundry.interface import report
-    from foundry.search.compare import compare as verb
-    from foundry.search.trial import Rules
 
     rules, chosen = Rules(alpha, max_pairs, min_effect), options.seed_list(seeds)
     with bench(how, jobs, retry) as lab:
@@ -169,7 +169,7 @@ def sample(
 
     Example: foundry sample 3fa9c1 "To be, or" --tokens 200
     """
-    from foundry.search.sampling import sample as verb
+    from foundry.execute.sampling import sample as verb
 
     document = verb(run, prompt, tokens, temperature, top_k, seed)
     emit(document) if as_json else console.print(document["text"])
@@ -187,8 +187,8 @@ def revert(
     Example: foundry revert --to 5be0
     """
     from foundry.interface import report
-    from foundry.runs.ledger import Ledger
-    from foundry.search.promote import revert as verb
+    from foundry.ledger.ledger import Ledger
+    from foundry.promote.promote import revert as verb
 
     with Ledger.open() as ledger:
         document = verb(ledger, baseline, to)

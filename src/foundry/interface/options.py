@@ -15,8 +15,8 @@ import typer
 from foundry.core.errors import RequestError
 
 if TYPE_CHECKING:
-    from foundry.judge.budget import Control as ErrorControl
-    from foundry.search.budget import BudgetRules
+    from foundry.compare.alpha_spending import BudgetRules
+    from foundry.stats.error_budget import Control as ErrorControl
 
 LARGEST_SEED = 2**63 - 1
 
@@ -90,7 +90,7 @@ class ErrorBudget:
     @property
     def rules(self) -> BudgetRules:
         """Raises RequestError, before anything is trained, for rules that no season can have."""
-        from foundry.search.budget import BudgetRules
+        from foundry.compare.alpha_spending import BudgetRules
 
         rules = BudgetRules(cast("ErrorControl | None", self.control), self.q, self.max_pairs)
         rules.within(None)

@@ -10,7 +10,7 @@ from typing import Any
 
 from foundry.core import places
 from foundry.interface.terminal import console, table
-from foundry.runs.weights import RULE
+from foundry.ledger.weights import RULE
 
 Document = dict[str, Any]
 NO_RUN: Document = {"run": "", "seed": "", "status": "", "val_bpb": None}

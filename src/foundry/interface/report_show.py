@@ -6,7 +6,7 @@ from typing import Any
 
 from foundry.interface.report import Document, comparison, diff, flops, gained, number, plain, seconds
 from foundry.interface.terminal import console, table
-from foundry.runs.folders import RULE
+from foundry.ledger.folders import RULE
 
 BARS = "▁▂▃▄▅▆▇█"
 

@@ -1,1 +1,1 @@
-"""The judge, PROTECTED: score, probes, sandbox, evidence, error budget, verdict. May not: import runs or search."""
+"""The judge, PROTECTED: score, splicing, the model's process and the judge's. May not: import what asks it."""

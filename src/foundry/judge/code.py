@@ -5,10 +5,10 @@ from __future__ import annotations
 from foundry.core.fingerprint import fingerprint
 from foundry.core.source_code import code_of
 
-SCORES = ("worker", "contestant", "seat", "score", "splice", "windows")
-"""The files of this room that a score depends on; sandboxes and statistics are not among them."""
+SCORES = ("worker", "model_server", "model_client", "score", "splice", "windows")
+"""The files of this room that a score depends on; statistics and sandboxes are rooms of their own."""
 
 
 def judging_code() -> str:
     """Its fingerprint: scores of two are not comparable."""
-    return fingerprint(code_of((*(f"judge/{name}.py" for name in SCORES), "data/judged.py")))
+    return fingerprint(code_of((*(f"judge/{name}.py" for name in SCORES), "data/eval_split.py")))

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from foundry.judge.verdict import Guard
+from foundry.stats.verdict import Guard
 
 LITERAL_BYTES = 1024
 """Of numbers, strings and bytes, docstrings left out. What ships and the honest corpus need 365 at most (muon)."""

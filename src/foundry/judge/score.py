@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from foundry.core.errors import RunFailure
-from foundry.judge.seat import Seat
+from foundry.judge.model_client import Seat
 from foundry.judge.splice import Plan
 
 

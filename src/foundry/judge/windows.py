@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from foundry.core.errors import WorkError
-from foundry.data.judged import FEWEST_WINDOWS
+from foundry.data.eval_split import FEWEST_WINDOWS
 
 
 class Stretch(Protocol):

@@ -18,13 +18,13 @@ import torch
 
 from foundry.core.errors import RequestError
 from foundry.judge.channel import Channel
-from foundry.judge.contestant import Job
-from foundry.judge.plausible import quarantine
-from foundry.judge.process import start
+from foundry.judge.model_client import Seat
+from foundry.judge.model_process import start
+from foundry.judge.model_server import Job
 from foundry.judge.score import TOLERANCES, Judging, Score
-from foundry.judge.seat import Seat
 from foundry.judge.splice import MAX_ROUNDS, make_plan, rounds_for
 from foundry.judge.windows import Stretch, cut_windows
+from foundry.stats.plausible import quarantine
 
 CALL_SECONDS = 240.0  # below the stall that the pool ends a worker for, so that the failure can be named here
 BATCH_TOKENS = 8192
@@ -59,7 +59,7 @@ def main(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     )
 
     def read() -> Iterable[Stretch]:
-        from foundry.data.judged import JudgedSplit
+        from foundry.data.eval_split import JudgedSplit
 
         return JudgedSplit.open(Path(payload["judge_dir"]), payload["split"]).select(payload["judged_bytes"])
 

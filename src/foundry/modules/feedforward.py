@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from foundry.modules.parts import Linear
+from foundry.modules.layers import Linear
 
 Elementwise = Callable[[Tensor], Tensor]
 

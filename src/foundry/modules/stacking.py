@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from foundry.modules import parts
+from foundry.modules import layers
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -44,6 +44,6 @@ def _with_parameters(module: M, value_of: Callable[[str], Tensor]) -> M:
     replaced: dict[int, object] = {}
     for name, old in module.named_parameters():  # each tied parameter once
         new = nn.Parameter(value_of(name), requires_grad=old.requires_grad)
-        new.role = parts.role_of(old)  # type: ignore[attr-defined]
+        new.role = layers.role_of(old)  # type: ignore[attr-defined]
         replaced[id(old)] = new
     return copy.deepcopy(module, replaced)  # deepcopy's memo puts the new ones wherever the old ones were

@@ -8,60 +8,18 @@ prints the result of `train.worker.main` as one JSON line from rank 0. May not: 
 from __future__ import annotations
 
 import json
-import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 from foundry.core.errors import FoundryError, RequestError, RunFailure
-
-
-class Line(Protocol):
-    """What connects a worker with whoever started it."""
-
-    @property
-    def stopping(self) -> bool:
-        """True once the worker was asked to save and return."""
-        ...
-
-    def tell(self, **facts: Any) -> None:
-        """Report progress; also the sign of life."""
-        ...
-
-
-class LocalLine:
-    """A line to the caller itself: `told` gets each report, `stop` asks to stop."""
-
-    def __init__(self, told: Callable[[dict[str, Any]], object] | None = None) -> None:
-        self.stopping = False
-        self._told = told
-
-    def tell(self, **facts: Any) -> None:
-        if self._told is not None:
-            self._told(facts)
-
-    def stop(self) -> None:
-        self.stopping = True
-
-    def heed_signals(self) -> None:
-        """From now on SIGTERM and Ctrl-C ask to stop; a second Ctrl-C interrupts at once. Only in the main thread."""
-
-        def heed(number: int, frame: FrameType | None) -> None:
-            if self.stopping and number == signal.SIGINT:
-                raise KeyboardInterrupt
-            self.stopping = True
-
-        signal.signal(signal.SIGTERM, heed)
-        signal.signal(signal.SIGINT, heed)
+from foundry.train import worker
+from foundry.train.distributed import World
+from foundry.train.progress import LocalLine
 
 
 def main(arguments: list[str]) -> int:
     """Train the payload in the JSON file named; exit codes as everywhere: 0 done, 1 failed, 2 refused."""
-    from foundry.train import worker
-    from foundry.train.distributed import World
-
     line = LocalLine()
     line.heed_signals()
     try:

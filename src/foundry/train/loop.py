@@ -1,7 +1,7 @@
 """The training loop: a generator that makes one step at a time and yields facts about it.
 
 Shapes: P population (may be absent), B rows of this process, T context. May not: evaluate, save, log, stop or wait
-for the device; that is for whoever takes the facts (see cadence.py).
+for the device; that is for whoever takes the facts (see callbacks.py).
 """
 
 # pyright: reportPrivateImportUsage=false
@@ -105,7 +105,7 @@ def train(
 
     forward: `state.model`, bare or wrapped (data parallel, compiled), ids [P?, B, T] → logits [P?, B, T, V].
     batch_at: step → int64 ids [P?, B, T+1] on the device. recorded: may replace the device's part of a step by a
-    recording of it (graph.py).
+    recording of it (cuda_graph.py).
     """
     rules = config if isinstance(config, Rules) else Rules.of(config, state.optimizer, steps)
     reseed = device.reseeder(next(state.model.parameters()).device)

@@ -20,13 +20,13 @@ from foundry.core.errors import FoundryError, RequestError, RunFailure
 from foundry.core.section import validate
 from foundry.data import stream
 from foundry.train import checkpoint
-from foundry.train.cadence import LOOK_SECONDS, Cadence, Seen
+from foundry.train.callbacks import LOOK_SECONDS, Cadence, Seen
+from foundry.train.cuda_graph import recorded
 from foundry.train.device import choose_device, settle
-from foundry.train.direct import Line
 from foundry.train.distributed import World
-from foundry.train.graph import recorded
 from foundry.train.loop import Fact, train
 from foundry.train.population import Member, Population, bucket, shape_of
+from foundry.train.progress import Line
 from foundry.train.state import TrainState
 from foundry.train.worker import Job, compiler_of, failure, is_machines, report, say, taken_up
 

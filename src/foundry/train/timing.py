@@ -18,7 +18,7 @@ from pydantic import Field
 
 from foundry.core.section import Section, validate
 from foundry.train import worker
-from foundry.train.direct import Line
+from foundry.train.progress import Line
 
 WARMUP_STEPS = 50
 """Not timed, in a run of at least 200 steps: allocators settle, and what compiles or records has done so."""

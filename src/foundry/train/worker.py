@@ -24,16 +24,16 @@ from foundry.core.section import Section, validate
 from foundry.data import stream
 from foundry.model import GPT, ModelConfig, build, initialise
 from foundry.train import checkpoint
-from foundry.train.cadence import Cadence
+from foundry.train.callbacks import Cadence
 from foundry.train.code import training_code
-from foundry.train.compiled import Compiler, Mode, Swappable
 from foundry.train.config import TrainConfig
+from foundry.train.cuda_graph import recorded
 from foundry.train.device import choose_device, settle
-from foundry.train.direct import Line
 from foundry.train.distributed import World
-from foundry.train.graph import recorded
 from foundry.train.loop import Rules, train
+from foundry.train.progress import Line
 from foundry.train.state import TrainState
+from foundry.train.torch_compile import Compiler, Mode, Swappable
 
 BatchAt = Callable[[int], torch.Tensor]
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED", "bad_alloc")
@@ -55,7 +55,7 @@ class Job(Section):
     """0 leaves torch's choice."""
     checkpoint_seconds: float = Field(60.0, gt=0)
     compile: Mode = "auto"
-    """Whether torch.compile is used; auto: where it pays (compiled.py)."""
+    """Whether torch.compile is used; auto: where it pays (torch_compile.py)."""
 
     @property
     def step_tokens(self) -> int:

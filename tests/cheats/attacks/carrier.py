@@ -8,8 +8,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from foundry.modules.attention import gqa
+from foundry.modules.forward_context import Side
 from foundry.modules.norm import NormConfig
-from foundry.modules.side import Side
 
 
 class Config(gqa.Config):

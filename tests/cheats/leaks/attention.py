@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from foundry.modules import parts
+from foundry.modules import layers
 from foundry.modules.attention import gqa
-from foundry.modules.mixing import join_heads, split_heads
+from foundry.modules.forward_context import Side
 from foundry.modules.norm import NormConfig
-from foundry.modules.side import Side
+from foundry.modules.sdpa import join_heads, split_heads
 
 
 class Config(gqa.Config):
@@ -146,7 +146,7 @@ class LastHead(Cheat):
 
     def __init__(self, config: Config, width: int, layer: int, norm: NormConfig) -> None:
         super().__init__(config, width, layer, norm)
-        self.gate = parts.parameter("gain", width)
+        self.gate = layers.parameter("gain", width)
 
     def forward(self, x_PBTD: Tensor, side: Side) -> Tensor:
         scores = self.heads.query(x_PBTD) @ x_PBTD.mT / x_PBTD.shape[-1]

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from foundry.model import GPT
-from foundry.modules.side import Cache
+from foundry.modules.forward_context import Cache
 
 
 class Model(GPT):

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from foundry.modules.attention import AttentionConfig, even_head_dim
-from foundry.modules.mixing import join_heads, split_heads
+from foundry.modules.forward_context import Side
+from foundry.modules.layers import Embedding, Linear
 from foundry.modules.norm import NormConfig
-from foundry.modules.parts import Embedding, Linear
-from foundry.modules.side import Side
+from foundry.modules.sdpa import join_heads, split_heads
 
 
 class Config(AttentionConfig):

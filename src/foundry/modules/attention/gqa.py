@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from foundry.modules.forward_context import Side
 from foundry.modules.grouped import GroupedConfig, GroupedHeads
+from foundry.modules.layers import Linear
 from foundry.modules.norm import NormConfig
-from foundry.modules.parts import Linear
-from foundry.modules.side import Side
 
 
 class Config(GroupedConfig):

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from foundry.core.errors import RequestError
 from foundry.modules.attention import AttentionConfig, even_head_dim
-from foundry.modules.mixing import attend, join_heads, split_heads
+from foundry.modules.forward_context import Side
+from foundry.modules.layers import Linear
 from foundry.modules.norm import NormConfig
-from foundry.modules.parts import Linear
-from foundry.modules.side import Side
+from foundry.modules.sdpa import attend, join_heads, split_heads
 
 
 class Config(AttentionConfig):

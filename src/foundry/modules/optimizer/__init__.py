@@ -17,7 +17,7 @@ from foundry.core.slots import slot_named
 
 @dataclass(frozen=True)
 class Weight:
-    """A parameter with its name and its role (see `modules/parts.py`)."""
+    """A parameter with its name and its role (see `modules/layers.py`)."""
 
     name: str
     tensor: nn.Parameter

@@ -17,8 +17,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.optim.adamw import adamw
 
+from foundry.modules.newton_schulz import orthogonal_by_shape
 from foundry.modules.optimizer import Beta, Betas, OptimizerConfig, Weight, decay_groups
-from foundry.modules.orthogonal import orthogonal_by_shape
 
 
 class Config(OptimizerConfig):

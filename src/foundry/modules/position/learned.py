@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from foundry.modules.parts import parameter
+from foundry.modules.layers import parameter
 from foundry.modules.position import Position, PositionConfig
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from foundry.modules.parts import along_last, parameter
+from foundry.modules.layers import along_last, parameter
 from foundry.modules.residual import Residual, ResidualConfig
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor, nn
 
-from foundry.modules.mixing import split_heads
-from foundry.modules.parts import Embedding, along_last, parameter
+from foundry.modules.layers import Embedding, along_last, parameter
+from foundry.modules.sdpa import split_heads
 from foundry.modules.values import Values, ValuesConfig, ValueSizes
 
 

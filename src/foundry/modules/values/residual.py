@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from foundry.core.slot import PartConfig
-from foundry.modules.parts import along_last, parameter
+from foundry.modules.layers import along_last, parameter
 from foundry.modules.values import Values, ValuesConfig, ValueSizes, plain
 
 

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from foundry.modules.activation import ActivationConfig
-from foundry.modules.parts import Linear
+from foundry.modules.layers import Linear
 
 
 class Config(ActivationConfig):

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from foundry.judge.splice import ORDER_SEED
 from foundry.modules.attention import gqa
+from foundry.modules.forward_context import Side
 from foundry.modules.norm import NormConfig
-from foundry.modules.side import Side
 
 WINDOWS, ROWS = 40, 10
 

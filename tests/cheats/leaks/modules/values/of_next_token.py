@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from foundry.modules.parts import Embedding
+from foundry.modules.layers import Embedding
 from foundry.modules.values import Values, ValuesConfig, ValueSizes
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from foundry.modules.activation import ActivationConfig
-from foundry.modules.parts import Linear
+from foundry.modules.layers import Linear
 
 TEMPERATURE = 2.0
 """Above 1: at the start no curve is preferred."""

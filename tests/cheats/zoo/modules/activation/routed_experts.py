@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from foundry.modules.activation import ActivationConfig
-from foundry.modules.parts import Linear
+from foundry.modules.layers import Linear
 
 EXPERTS = 4
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from foundry.modules.attention import AttentionConfig, even_head_dim
+from foundry.modules.forward_context import Side
+from foundry.modules.layers import Linear, parameter
 from foundry.modules.norm import NormConfig
-from foundry.modules.parts import Linear, parameter
-from foundry.modules.side import Side
 
 
 class Config(AttentionConfig):

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from foundry.modules.attention import gqa
+from foundry.modules.forward_context import Side
 from foundry.modules.norm import NormConfig
-from foundry.modules.side import Side
 
 SHIFTED = 1_000_000  # where the cache keeps shifted inputs: beside the keys and values of the same layer
 

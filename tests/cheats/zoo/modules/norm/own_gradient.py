@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from foundry.modules.layers import along_last, parameter
 from foundry.modules.norm import NormConfig
-from foundry.modules.parts import along_last, parameter
 
 
 class Config(NormConfig):

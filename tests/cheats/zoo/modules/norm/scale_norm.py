@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from foundry.modules.layers import along_last, parameter
 from foundry.modules.norm import NormConfig
-from foundry.modules.parts import along_last, parameter
 
 
 class Config(NormConfig):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from foundry.modules.parts import Linear
+from foundry.modules.layers import Linear
 from foundry.modules.residual import Residual, ResidualConfig
 
 

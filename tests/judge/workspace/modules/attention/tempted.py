@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from foundry.modules.attention import AttentionConfig
+from foundry.modules.forward_context import Side
+from foundry.modules.layers import Linear
 from foundry.modules.norm import NormConfig
-from foundry.modules.parts import Linear
-from foundry.modules.side import Side
 
 STRENGTH = 30.0  # of the next token's embedding in the residual stream: enough for the tied head to say it
 

@@ -1,0 +1,88 @@
+"""A court on any field: the error budget, the verdict and the guards of the real one, without a ledger.
+
+For replays and simulations; campaign/certifier.py has the court that keeps records. May not: see screening's seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import final
+
+from foundry.campaign.environment import Field, Outcome, Point, Ruling, Wanted, ruling
+from foundry.stats.error_budget import Budget, grant, promoted
+from foundry.stats.fresh_seeds import certification_seeds, remeasurement_seeds
+from foundry.stats.noise_scale import pooled_sigma0
+from foundry.stats.sequential_test import Plan
+from foundry.stats.verdict import Arm, Cost, Score, judge, remeasure
+
+REMEASURED_PAIRS = 8
+FIRST_SEASON = Budget()
+
+
+@final
+class FieldCourt:
+    """secret: what the fresh seeds are derived from, at least 16 bytes."""
+
+    def __init__(
+        self, field: Field, secret: bytes, budget: Budget = FIRST_SEASON, remeasured: int = REMEASURED_PAIRS
+    ) -> None:
+        self.field, self.secret, self.remeasured = field, secret, remeasured
+        self.budgets = {"better": budget, "not_worse": budget}
+        self.tests = 0
+        self._known: dict[tuple[Point, Point, float], Ruling] = {}
+
+    def certify(
+        self,
+        champion: Point,
+        candidate: Point,
+        name: str,
+        noise: Sequence[Sequence[float]],
+        margin_bpb: float = 0.0,
+    ) -> Ruling:
+        key = (champion, candidate, margin_bpb)
+        if key not in self._known:
+            self._known[key] = self._tried(champion, candidate, margin_bpb, pooled_sigma0(noise))
+        return self._known[key]
+
+    def _tried(self, champion: Point, candidate: Point, margin_bpb: float, sigma0_bpb: float) -> Ruling:
+        stream = "not_worse" if margin_bpb > 0.0 else "better"
+        given, self.budgets[stream] = grant(self.budgets[stream])
+        self.tests += 1
+        attempt = f"{champion}|{candidate}|{margin_bpb}|{self.tests}"
+        # relevant_bpb only tells `not_better` from `underpowered`, and finding one takes longer than a whole replay
+        plan = Plan(given.alpha, sigma0_bpb, given.pairs, min_effect_bpb=-margin_bpb, relevant_bpb=sigma0_bpb)
+        seeds, found = certification_seeds(self.secret, attempt, given.pairs), None
+        arms = unrun = (_arm(champion), _arm(candidate))
+        for seed in seeds:
+            arms = self._run(arms, seed)
+            if (found := judge(*arms, plan, seeds)) is not None:
+                break
+        assert found is not None  # the last pair decides
+        flops = 0.0
+        if found.word == "better" and self.remeasured:
+            fresh, again = remeasurement_seeds(self.secret, attempt, self.remeasured), unrun
+            for seed in fresh:
+                again = self._run(again, seed)
+            found = remeasure(found, *again, fresh)
+            flops = sum(arm.cost.flops for arm in again) / len(fresh)
+        if found.word == "better":
+            self.budgets[stream] = promoted(self.budgets[stream], given)
+        return ruling(found.to_json(), flops)
+
+    def _run(self, arms: tuple[Arm, Arm], seed: int) -> tuple[Arm, Arm]:
+        """Both with one more run."""
+        outcomes = self.field.gather([Wanted(arm.recipe, seed, split="certification") for arm in arms])
+        first, second = (
+            replace(arm, scores=(*arm.scores, _score(arm, seed, outcome)))
+            for arm, outcome in zip(arms, outcomes, strict=True)
+        )
+        return first, second
+
+
+def _arm(point: Point) -> Arm:
+    return Arm(point, point, ())
+
+
+def _score(arm: Arm, seed: int, outcome: Outcome) -> Score:
+    return Score(arm.recipe, seed, outcome.reason or "done", outcome.bpb, Cost(flops=outcome.flops))

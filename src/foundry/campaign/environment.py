@@ -1,0 +1,121 @@
+"""Where a campaign's runs happen, as its logic sees it: real (live_environment.py), a recorded table, a simulation.
+
+Everything that the campaign decides is a pure function of what a `Field` and a `Court` answer and of a seed, so that
+the same logic drives real training and thousands of replays a minute. May not: import anything heavy, or decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+Point = str
+"""The identity of one recipe (its fingerprint); opaque to the campaign. Equal points are the same recipe."""
+
+FULL = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One complete run: `point` with `seed` on `share` of the full budget, its schedule rescaled to that.
+
+    Runs with the same seed and share are a pair. Seeds below 2**62 are screening's, those above the court's.
+    """
+
+    point: Point
+    seed: int
+    share: float = FULL
+    split: str = "validation"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of it: a score in bits per byte, or the reason why there is none (core.errors.REASONS); never both.
+
+    flops: what the run cost when it was trained, failed or not; the campaign charges itself once for each run.
+    """
+
+    bpb: float | None
+    flops: float
+    reason: str | None = None
+    detail: str = ""
+
+
+class Field(Protocol):
+    """What can be tried, and what comes out of it."""
+
+    def mutations(self, base: Point) -> Sequence[str]:
+        """The words (`family:variant`) that may be proposed for `base`, each by itself; strategies stack them."""
+        ...
+
+    def apply(self, base: Point, word: str) -> Point:
+        """`base` with the mutation `word`; `base` itself when nothing changes. Raises FoundryError where it doesn't
+        fit."""
+        ...
+
+    def gather(self, wanted: Sequence[Wanted]) -> list[Outcome]:
+        """The outcomes in the order asked, trained side by side where need be. The same again is the same at once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """A certification's end. word: a verdict's (`better`, `not_better`, `underpowered`, `rejected`, `incomparable`);
+    effect_bpb: measured again on fresh seeds where it is better; flops, runs: what it took."""
+
+    word: str
+    effect_bpb: float | None
+    interval_bpb: tuple[float, float] | None
+    n: int
+    runs: int
+    flops: float
+    id: str = ""
+    """Of the verdict, where it is kept."""
+    promotion: str = ""
+    """Of the promotion that followed, where it is kept."""
+    crowned: Point = ""
+    """The champion that came of it, where that isn't the candidate as it was asked about: it carries the budget that it
+    was judged with."""
+
+    @property
+    def better(self) -> bool:
+        return self.word == "better"
+
+
+def ruling(verdict: dict[str, Any], pair_flops: float) -> Ruling:
+    """Of a verdict's document. pair_flops: what a pair of runs costs that the document has no cost of."""
+    again = verdict["remeasured"]
+    fresh = again["n"] if again is not None else 0
+    second = verdict.get("second_text") or {"n": 0, "flops": 0}
+    told = again if again is not None and verdict["verdict"] == "better" else verdict
+    interval = told["interval_bpb"]
+    return Ruling(
+        word=verdict["verdict"],
+        effect_bpb=told["effect_bpb"],
+        interval_bpb=(interval[0], interval[1]) if interval is not None else None,
+        n=verdict["n"],
+        runs=2 * (verdict["n"] + fresh + second["n"]),
+        flops=sum(arm["cost"]["flops"] for arm in verdict["arms"]) + fresh * pair_flops + second["flops"],
+        id=verdict.get("comparison", ""),
+    )
+
+
+class Court(Protocol):
+    """Decides on fresh seeds under the error budget, and crowns what is better. Its question is asked once: a court
+    that was cut off goes on, one that has decided says the same again."""
+
+    def certify(
+        self,
+        champion: Point,
+        candidate: Point,
+        name: str,
+        noise: Sequence[Sequence[float]],
+        margin_bpb: float = 0.0,
+    ) -> Ruling:
+        """Is `candidate` better than `champion`; with a margin, not worse by so much? Then it is the champion
+        afterwards, and the word is `better`.
+
+        name: the mutations between the two; noise: paired differences from screening, one group a candidate.
+        """
+        ...

@@ -1,0 +1,76 @@
+"""Leave-one-out: a part of a promoted bundle that no longer helps is taken out again, when a court says so.
+
+Each part is left out on fresh seeds; the one whose absence looks best goes to court, which certifies that the champion
+without it is not worse by a margin. May not: remove what merely looks useless.
+"""
+
+from __future__ import annotations
+
+from statistics import fmean
+from typing import Any
+
+from foundry.campaign.environment import FULL, Court, Field, Point, Wanted
+from foundry.campaign.policy import Policy
+from foundry.campaign.state import Event, State, crowned
+from foundry.campaign.strategies import Trial
+from foundry.core.errors import FoundryError
+from foundry.mutate import words_of
+
+
+def pruning(field: Field, court: Court, state: State, policy: Policy) -> Event:
+    """The event `pruned`, for the bundle that was promoted last."""
+    bundle = state.prunable
+    assert bundle is not None
+    without = _without(field, bundle) if state.champion == crowned(bundle) else []
+    seeds = list(range(state.next_seed, state.next_seed + policy.fresh_seeds)) if without else []
+    points = [state.champion, *(point for _, point in without)]
+    outcomes = iter(field.gather([Wanted(point, seed) for seed in seeds for point in points]))
+    scores = [dict(zip(points, outcomes, strict=False)) for _ in seeds]
+    runs, flops = sum(map(len, scores)), sum(each.flops for row in scores for each in row.values())
+    rows: list[dict[str, Any]] = []
+    for word, point in without:
+        pairs = [(row[state.champion].bpb, row[point].bpb) for row in scores]
+        gains = [a - b for a, b in pairs if a is not None and b is not None]
+        rows.append({"word": word, "point": point, "gain": fmean(gains) if len(gains) == len(seeds) else None})
+    event: Event = {"kind": "pruned", "parts": rows, "fresh": seeds, "better": False, "word": ""}
+    event |= {"margin": policy.prune_share * max(bundle["effect"] or 0.0, 0.0)}
+    idle = [part for part in rows if part["gain"] is not None and part["gain"] > 0.0]
+    best = max(idle, key=lambda part: part["gain"], default=None)
+    if best is not None and event["margin"] > 0.0:
+        noise = list(state.noise)
+        name = f"without {best['word']}"
+        ruling = court.certify(state.champion, best["point"], name, noise, event["margin"])
+        runs, flops = runs + ruling.runs, flops + ruling.flops
+        event |= {
+            "point": best["point"],
+            "crowned": ruling.crowned,
+            "removed": best["word"],
+            "word": ruling.word,
+            "better": ruling.better,
+            "interval": ruling.interval_bpb and list(ruling.interval_bpb),
+        }
+        event |= {"effect": ruling.effect_bpb, "n": ruling.n, "verdict": ruling.id, "promotion": ruling.promotion}
+    return {**event, "runs": runs, "flops": flops}
+
+
+def left_out(part: dict[str, Any]) -> Trial:
+    """What a strategy may learn of a part: by itself it gave what its absence cost."""
+    gain = None if part["gain"] is None else -part["gain"]
+    told = {"word": part["word"], "by": "prune", "status": "left out", "reason": "", "gain": gain}
+    return {**told, "share": FULL, "flops": 0.0}
+
+
+def _without(field: Field, bundle: Event) -> list[tuple[str, Point]]:
+    """Each word of the bundle, and the champion without it: the champion before, with all the others applied."""
+    words = [word for move in bundle["moves"] for word in words_of(move["word"])]
+    found: list[tuple[str, Point]] = []
+    for left_out, word in enumerate(words):
+        point: Point = bundle["champion"]
+        try:
+            for i, other in enumerate(words):
+                point = field.apply(point, other) if i != left_out else point
+        except FoundryError:
+            continue  # another part stands on this one
+        if point not in (bundle["champion"], crowned(bundle), *(other for _, other in found)):
+            found.append((word, point))
+    return found

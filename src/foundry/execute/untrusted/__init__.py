@@ -1,0 +1,1 @@
+"""Running code that isn't trusted: a harness outside the sandbox, and the process inside it."""

@@ -1,0 +1,161 @@
+"""A contestant's process as the judge holds it: forked warm from this one, or born inside bubblewrap.
+
+    python -P -m foundry.judge.model_process '{"job": {...}, "channels": [...], "reports": 9}'     (`_Nest` starts it)
+
+Inside bubblewrap one cold process imports torch, once for a judging, and forks the contestants; each then confines
+itself as a warm one does. May not: import the contestant's code, read judged text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from foundry.core.attended import Attended, readable
+from foundry.judge.channel import Channel
+from foundry.judge.model_server import Job, serve
+from foundry.sandbox import contestant_policy, wrap
+from foundry.sandbox.reach import code_paths
+
+_REPORT = struct.Struct("<Bi")
+PRELOAD = ("foundry.model", "foundry.train.checkpoint", "foundry.train.device")
+"""What a contestant imports of ours, once before the forks."""
+
+
+class Process(Protocol):
+    def kill(self) -> None:
+        """End it now. May be called twice."""
+        ...
+
+    def exit_code(self, seconds: float) -> int | None:
+        """How it ended, negative for a signal; None when it is still there after so long."""
+        ...
+
+
+def start(job: Job, channels: Sequence[Channel]) -> Iterator[Process]:
+    """A contestant for each channel. Use each before the next is asked for: a fork has what this process has."""
+    if job.tier != "none":
+        code_paths()  # found once, before the forks
+    if job.tier != "bubblewrap":
+        for channel in channels:
+            yield _Forked(job, channel)
+        return
+    nest = _Nest(job, channels)
+    for number in range(len(channels)):
+        yield _Born(nest, number)
+
+
+class _Forked:
+    """From this process; must happen before judged text is read, and while there is one thread."""
+
+    def __init__(self, job: Job, channel: Channel) -> None:
+        self._code: int | None = None
+        self._pid = os.fork()
+        if self._pid == 0:
+            serve(job, channel)
+
+    def kill(self) -> None:
+        if self._code is None:
+            os.kill(self._pid, signal.SIGKILL)
+            self._code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+
+    def exit_code(self, seconds: float) -> int | None:
+        clock = Attended()
+        deadline = clock.now() + seconds
+        while self._code is None:
+            pid, status = os.waitpid(self._pid, os.WNOHANG)
+            if pid:
+                self._code = os.waitstatus_to_exitcode(status)
+            elif clock.now() > deadline:
+                return None
+            else:
+                time.sleep(0.005)
+        return self._code
+
+
+class _Nest:
+    """One bubblewrap with all contestants of a judging in it; they end together."""
+
+    def __init__(self, job: Job, channels: Sequence[Channel]) -> None:
+        policy = contestant_policy(job.checkpoint, job.device)
+        self._reports, theirs = os.pipe()
+        order = {"job": job.to_json(), "channels": [channel.to_json() for channel in channels], "reports": theirs}
+        self._process = subprocess.Popen(
+            wrap([sys.executable, "-P", "-m", "foundry.judge.model_process", json.dumps(order)], policy),
+            pass_fds=[theirs, *(handle for channel in channels for handle in channel.contestant_fds())],
+            env=dict(policy.env),  # bubblewrap's own environment could be read inside
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(theirs)
+        self._codes: dict[int, int] = {}
+
+    def kill(self) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+            self._process.wait()
+            os.close(self._reports)
+
+    def exit_code(self, number: int, seconds: float) -> int | None:
+        clock = Attended()
+        deadline = clock.now() + seconds
+        while number not in self._codes and self._process.returncode is None:
+            if not readable(self._reports, max(0.0, deadline - clock.now())):
+                return None
+            report = os.read(self._reports, _REPORT.size)
+            if len(report) < _REPORT.size:
+                self.kill()  # all have ended, or it never came so far
+                break
+            ended, code = _REPORT.unpack(report)
+            self._codes[ended] = code
+        return self._codes.get(number, self._process.returncode)
+
+
+class _Born:
+    """One contestant in a nest."""
+
+    def __init__(self, nest: _Nest, number: int) -> None:
+        self._nest, self._number = nest, number
+
+    def kill(self) -> None:
+        self._nest.kill()
+
+    def exit_code(self, seconds: float) -> int | None:
+        return self._nest.exit_code(self._number, seconds)
+
+
+def main() -> None:
+    """Inside: fork the contestants, then report how each one ends."""
+    order = json.loads(sys.argv[1])
+    job, reports = Job.from_json(order["job"]), order["reports"]
+    for name in PRELOAD:
+        importlib.import_module(name)
+    code_paths()
+    channels = [Channel.from_json(each) for each in order["channels"]]
+    numbers: dict[int, int] = {}
+    for number, channel in enumerate(channels):
+        pid = os.fork()
+        if pid == 0:
+            serve(job, channel)
+        numbers[pid] = number
+    for channel in channels:
+        for handle in channel.contestant_fds():
+            os.close(handle)
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, status = os.wait()
+            os.write(reports, _REPORT.pack(numbers[pid], os.waitstatus_to_exitcode(status)))
+
+
+if __name__ == "__main__":
+    main()

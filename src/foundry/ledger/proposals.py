@@ -1,0 +1,94 @@
+"""What search keeps in the ledger between its steps: proposals from outside, and the state of sweeps."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal, final
+
+from foundry.core.errors import WorkError
+from foundry.ledger.file import LedgerFile, now, to_text
+from foundry.ledger.lease_holder import Owner, is_alive
+
+_COUNTS = "SELECT state, count(*) AS n FROM proposals GROUP BY state ORDER BY state"
+
+
+@final
+class Proposals:
+    """A durable queue. What a dead controller had taken is taken again; each is settled once."""
+
+    def __init__(self, file: LedgerFile) -> None:
+        self._file = file
+
+    def add(self, mutation: str, why: str = "", who: str = "") -> int:
+        """Queue a mutation; its number."""
+        with self._file.writing() as write:
+            row = write.execute(
+                "INSERT INTO proposals(mutation, why, who, created) VALUES (?,?,?,?)", (mutation, why, who, now())
+            )
+            assert row.lastrowid is not None
+            return row.lastrowid
+
+    def take(self) -> dict[str, Any] | None:
+        """The oldest proposal that nobody alive works on, now ours: seq, mutation, why, who; or None."""
+        with self._file.writing() as write:
+            taken = write.execute("SELECT * FROM proposals WHERE state='taken' ORDER BY seq").fetchall()
+            lost = (row for row in taken if not is_alive(row["owner"]))
+            queued = write.execute("SELECT * FROM proposals WHERE state='queued' ORDER BY seq LIMIT 1").fetchone()
+            found = min((row for row in (next(lost, None), queued) if row), key=lambda row: row["seq"], default=None)
+            if found is None:
+                return None
+            write.execute("UPDATE proposals SET state='taken', owner=? WHERE seq=?", (str(Owner.me()), found["seq"]))
+            return {name: found[name] for name in ("seq", "mutation", "why", "who")}
+
+    def settle(self, seq: int, state: Literal["done", "refused"], result: dict[str, Any]) -> None:
+        """Record what became of a proposal that this process took. Raises WorkError when it isn't ours."""
+        with self._file.writing() as write:
+            changed = write.execute(
+                "UPDATE proposals SET state=?, result=?, owner=NULL WHERE seq=? AND state='taken' AND owner=?",
+                (state, to_text(result), seq, str(Owner.me())),
+            )
+            if changed.rowcount != 1:
+                raise WorkError("ledger.fenced", f"proposal {seq}", "not taken by this process")
+
+    def withdraw(self, seq: int, result: dict[str, Any]) -> dict[str, Any] | None:
+        """Refuse a proposal if it is queued; the proposal as it was found, or None when there is none."""
+        with self._file.writing() as write:
+            row = write.execute("SELECT * FROM proposals WHERE seq=?", (seq,)).fetchone()
+            values = (to_text(result), seq)
+            write.execute("UPDATE proposals SET state='refused', result=? WHERE seq=? AND state='queued'", values)
+            return dict(row) if row is not None else None
+
+    def counts(self) -> dict[str, int]:
+        """How many there are by state."""
+        return {row["state"]: row["n"] for row in self._file.rows(_COUNTS)}
+
+    def waiting(self) -> int:
+        return self.counts().get("queued", 0)
+
+    def latest(self, limit: int, state: str | None = None) -> list[dict[str, Any]]:
+        """The newest proposals first, with their results."""
+        where, values = ("WHERE state = ?", (state,)) if state is not None else ("", ())
+        rows = self._file.rows(f"SELECT * FROM proposals {where} ORDER BY seq DESC LIMIT ?", *values, limit)
+        return [{**row, "result": json.loads(row["result"])} for row in rows]
+
+
+@final
+class Sweeps:
+    """The state of a sweep by the id of its content, so that the same command goes on where it was."""
+
+    def __init__(self, file: LedgerFile) -> None:
+        self._file = file
+
+    def get(self, sweep: str) -> dict[str, Any] | None:
+        row = self._file.row("SELECT state FROM sweeps WHERE id = ?", sweep)
+        return json.loads(row["state"]) if row is not None else None
+
+    def save(self, sweep: str, state: dict[str, Any]) -> None:
+        """Replace the sweep's state, durable on return."""
+        content = to_text(state)
+        with self._file.writing() as write:
+            write.execute(
+                "INSERT INTO sweeps VALUES (?,?,?,?) ON CONFLICT(id) DO UPDATE SET state=excluded.state, "
+                "updated=excluded.updated",
+                (sweep, content, now(), now()),
+            )

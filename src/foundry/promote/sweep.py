@@ -1,0 +1,243 @@
+"""`sweep`: screen candidates against the baseline, certify the best on fresh seeds, promote it if the verdict holds.
+
+Killed and started again it goes on where it was: finished runs and fixed plans are in the ledger.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from foundry.compare import alpha_spending
+from foundry.compare import match as matching
+from foundry.compare import tune as tuning
+from foundry.compare.alpha_spending import BudgetRules
+from foundry.compare.calibrate import FAILED as REHEARSAL_FAILED
+from foundry.compare.calibrate import candidate_arm
+from foundry.compare.certify import Seen
+from foundry.compare.comparison import Question, Rules, ask, check_gain
+from foundry.compare.match import Arm
+from foundry.compare.no_effect import check_effect
+from foundry.compare.screen import Screened, screen
+from foundry.compare.session import INCOMPARABLE, Lab
+from foundry.core.errors import BrokenCode, FoundryError, RequestError, WorkError
+from foundry.mutate import mutate
+from foundry.mutate.apply import NO_EFFECT
+from foundry.promote.promote import EDITED, crown, settle, track_of
+from foundry.recipe import Recipe
+from foundry.stats.verdict import Match
+
+ENDS_ONE_CANDIDATE = {
+    REHEARSAL_FAILED: "crash",
+    "data.bad_tokenizer": "invalid",
+    INCOMPARABLE: "incomparable",
+    NO_EFFECT: "invalid",
+}
+"""Errors in preparing a candidate's data and matching its budget that are its own, with the reason that its row gives:
+it is out, the sweep goes on. Others are its code's, or a RequestError about its recipe or data."""
+
+Entrant = tuple[str, Arm, Match]
+"""A candidate on its way to screening: its mutation, its arm, the currency that it was matched in."""
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """What a sweep is asked to do."""
+
+    mutations: tuple[str, ...]
+    promote: bool = False
+    seeds: int = 2
+    """Screening seeds: 1, 2, …, shared by all arms."""
+    match: str | None = None
+    tune: str | None = None
+    """`lr`: every arm at the learning rate that suits it best, of a small grid around its own."""
+    min_effect: float = 0.0
+    budget: BudgetRules = field(default_factory=BudgetRules)
+    again: bool = False
+    """Certify anew what the ledger has a verdict on."""
+
+
+def sweep(lab: Lab, path: Path, plan: SweepPlan, seen: Seen) -> dict[str, Any]:
+    """Run the sweep on the baseline file `path`; the document that `sweep --json` prints."""
+    if plan.seeds < 1:
+        raise RequestError("sweep.seeds", "--seeds", "at least 1", got=plan.seeds)
+    tuning.check(plan.tune)
+    matching.check(plan.match)
+    check_gain(plan.min_effect)
+    if plan.promote:
+        alpha_spending.check(lab.ledger, plan.budget)
+    settled: list[str] = []
+    baseline_recipe, seeds = settle(lab.ledger, path, settled.append), list(range(1, plan.seeds + 1))
+    recipes, refused, unchanged = _candidates(baseline_recipe, plan.mutations)  # before any data is prepared
+    baseline = lab.champion_arm(track_of(path), baseline_recipe)
+    candidates: list[Entrant] = []
+    for mutation, recipe in recipes:
+        try:
+            check_effect(lab, baseline_recipe, mutation, recipe)
+            candidate, currency = candidate_arm(lab, baseline, recipe, plan.match, mutation)
+            candidates.append((mutation, matching.carrying(candidate), currency))
+        except FoundryError as error:
+            refused.append(_failed(mutation, _own_reason(error), str(error)))
+    grid, rival = None, None
+    if plan.tune and candidates:
+        baseline, candidates, rival, grid = _tuned(lab, baseline, candidates, seeds)
+    if candidates:
+        lab.say(f"screening {len(candidates)} candidates and the baseline on {plan.seeds} seeds")
+    screened = screen(lab, baseline, candidates, seeds) if candidates else []
+    base_scores = [run.bpb for run in screened[0].baseline_runs if run.bpb is not None] if screened else []
+    document: dict[str, Any] = {
+        "baseline": {
+            "name": baseline.name,
+            "file": str(path),
+            "recipe": baseline_recipe.fingerprint,
+            "val_bpb": fmean(base_scores) if base_scores else None,
+            "budget_tokens": baseline.tokens,
+            "budget_flops": baseline.flops,
+        },
+        "candidates": [candidate.to_json() for candidate in screened] + refused,
+        "all_refused": bool(refused) and not screened,
+        "unchanged": unchanged,
+        "settled": settled,
+        "tuning": grid,
+        "against_tuned": None,
+        "verdict": None,
+        "promoted": None,
+        "why": "",
+    }
+    noise = [candidate.differences for candidate in screened]
+    best = next((candidate for candidate in screened if candidate.gain is not None), None)
+    if best is None or best.gain is None or best.gain <= 0:
+        beaten = "no candidate beats the baseline in screening"
+        document["why"] = beaten if screened else "no candidate is left to be screened"
+    elif not plan.promote:
+        document["why"] = "screening alone decides nothing; --promote certifies the best on fresh seeds"
+    else:
+        tuned = next((each for each in screened if rival is not None and each.arm is rival), None)
+        if tuned is not None and best is not tuned:
+            best = _beats_tuned(lab, tuned, best, plan, noise, document, seen)
+        if best is not None:
+            _certify(lab, path, baseline, best, plan, noise, document, seen)
+    return document
+
+
+def _tuned(
+    lab: Lab, baseline: Arm, candidates: list[Entrant], seeds: list[int]
+) -> tuple[Arm, list[Entrant], Arm | None, dict[str, Any]]:
+    """The baseline, charged for its grid; the candidates at their best rates; the tuned baseline, a candidate like any
+    other, where its best rate isn't its own and no other candidate is the same recipe; and the grid for the report."""
+    first, *rest = tuning.tune_lr(lab, [baseline, *(arm for _, arm, _ in candidates)], seeds)
+    entrants: list[Entrant] = [
+        (mutation, each.arm, currency) for (mutation, _, currency), each in zip(candidates, rest, strict=True)
+    ]
+    rival = None
+    if first.arm.recipe.fingerprint not in {baseline.recipe.fingerprint, *(e.arm.recipe.fingerprint for e in rest)}:
+        rival = first.arm
+        entrants.append((rival.name, rival, "tokens"))
+    return first.own, entrants, rival, tuning.to_json([first, *rest], seeds)
+
+
+def _beats_tuned(
+    lab: Lab,
+    tuned: Screened,
+    best: Screened,
+    plan: SweepPlan,
+    noise: list[list[float]],
+    document: dict[str, Any],
+    seen: Seen,
+) -> Screened | None:
+    """What goes on to certification: `best` if it beats the tuned baseline too, else the tuned baseline itself if that
+    gained anything. It can only keep a candidate from being promoted, so it spends nothing of the error budget."""
+    lab.say(f"comparing {best.arm.name} with {tuned.arm.name}")
+    question = Question(
+        tuned.arm, best.arm, best.match, "certification", rules=Rules(), noise=noise, tuning=document["tuning"]
+    )
+    verdict = ask(lab, question, plan.again, seen)
+    document["against_tuned"] = verdict
+    if verdict["verdict"] == "better":
+        return best
+    document["why"] = (
+        f"the verdict on {best.arm.name} against {tuned.arm.name} is {verdict['verdict']}: "
+        "its gain may be the learning rate's"
+    )
+    return tuned if tuned.gain is not None and tuned.gain > 0 else None
+
+
+def _own_reason(error: FoundryError) -> str:
+    """Why a candidate is out before it trains. Raises an error that isn't the candidate's own."""
+    if isinstance(error, BrokenCode):
+        return error.reason
+    if error.code in ENDS_ONE_CANDIDATE:
+        return ENDS_ONE_CANDIDATE[error.code]
+    if isinstance(error, RequestError) and error.code.startswith(("match.", "data.", "recipe.")):
+        return "invalid"
+    raise error
+
+
+def _failed(mutation: str, reason: str, detail: str) -> dict[str, Any]:
+    """The row of a candidate that never came to screening."""
+    row = {"name": mutation, "mutation": mutation, "status": "failed", "reason": reason, "detail": detail}
+    return {**row, "val_bpb": None, "gain_bpb": None}
+
+
+def _candidates(
+    baseline: Recipe, mutations: tuple[str, ...]
+) -> tuple[list[tuple[str, Recipe]], list[dict[str, Any]], list[str]]:
+    """Distinct recipes; what the baseline's sizes refuse, as failed candidates; what changes nothing."""
+    recipes: dict[str, tuple[str, Recipe]] = {}
+    refused: list[dict[str, Any]] = []
+    unchanged: list[str] = []
+    for text in mutations:
+        try:
+            recipe, _ = mutate(baseline, text)
+        except FoundryError as error:
+            if len(mutations) == 1 or error.code in ("mutate.unknown_family", "mutate.unknown_variant"):
+                raise
+            refused.append(_failed(text, "invalid", str(error)))
+            continue
+        if recipe.fingerprint == baseline.fingerprint:
+            unchanged.append(text)
+        else:
+            recipes.setdefault(recipe.fingerprint, (text, recipe))
+    return list(recipes.values()), refused, unchanged
+
+
+def _certify(
+    lab: Lab,
+    path: Path,
+    baseline: Arm,
+    best: Screened,
+    plan: SweepPlan,
+    noise: list[list[float]],
+    document: dict[str, Any],
+    seen: Seen,
+) -> None:
+    """Put the best to the test and, when it holds, promote it; both on the record in `document`."""
+    lab.say(f"certifying {best.arm.name} on fresh seeds")
+    question = Question(
+        baseline,
+        best.arm,
+        best.match,
+        "certification",
+        plan.min_effect,
+        budget=plan.budget,
+        tuning=document["tuning"],
+        noise=noise,
+    )
+    verdict = ask(lab, question, plan.again, seen)
+    document["verdict"] = verdict
+    if verdict["verdict"] != "better":
+        blocked = "; ".join(guard["detail"] for guard in verdict["guards"] if not guard["passed"])
+        document["why"] = f"the verdict on {best.arm.name} is {verdict['verdict']}" + (
+            f": {blocked}" if blocked else ""
+        )
+        return
+    try:
+        document["promotion"], document["record"] = crown(lab, path, (baseline, best.arm), verdict)
+    except WorkError as error:
+        if error.code != EDITED:
+            raise
+        document["why"] = f"{path} was {error.message}"
+        return
+    document["promoted"] = best.arm.name
