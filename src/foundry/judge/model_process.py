@@ -86,7 +86,7 @@ class _Nest:
     """One bubblewrap with all contestants of a judging in it; they end together."""
 
     def __init__(self, job: Job, channels: Sequence[Channel]) -> None:
-        policy = contestant_policy(job.checkpoint, job.device)
+        policy = contestant_policy(job.checkpoint, job.device, job.threads)
         self._reports, theirs = os.pipe()
         order = {"job": job.to_json(), "channels": [channel.to_json() for channel in channels], "reports": theirs}
         self._process = subprocess.Popen(

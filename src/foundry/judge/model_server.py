@@ -108,7 +108,7 @@ class _Answerer:
         from foundry.train import checkpoint, device
 
         if self.job.tier != "none":
-            confine(contestant_policy(self.job.checkpoint, self.job.device))
+            confine(contestant_policy(self.job.checkpoint, self.job.device, self.job.threads))
         if self.job.tier != "none" or self.job.admitted:
             code.admit()
         self.device = device.choose_device(self.job.device)

@@ -51,7 +51,7 @@ def confine(policy: Policy) -> None:
         _die_with(parent)
         devices = (*_HARMLESS_DEVICES, *policy.devices)
         landlock.apply(read, [policy.write] if policy.write else [], devices, listed=module_folders())
-        allowed = seccomp.program(os.getpid(), policy.processes > 1, shares_memory=bool(policy.devices))
+        allowed = seccomp.program(os.getpid(), policy.processes > 1, policy.threads, shares_memory=bool(policy.devices))
         seccomp.apply(allowed)
     except OSError as error:
         raise WorkError("sandbox.failed", message=f"can't confine this process: {error}") from error

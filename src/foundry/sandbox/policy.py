@@ -29,7 +29,9 @@ class Policy:
     memory_bytes: int = 0
     """Beyond what is mapped already; 0 for no limit. With devices, what their drivers reserve isn't counted."""
     processes: int = 1
-    """1: none can be started (threads can)."""
+    """1: none can be started."""
+    threads: bool = True
+    """Whether any can be started."""
     file_bytes: int = 1 << 32
     """Largest file that can be written."""
     open_files: int = 512
@@ -88,12 +90,13 @@ def training_policy(
     )
 
 
-def contestant_policy(checkpoint: Path, device: str) -> Policy:
-    """For answering the judge: weights and the workspace to read, and nothing to write."""
+def contestant_policy(checkpoint: Path, device: str, threads: int) -> Policy:
+    """For answering the judge: weights and the workspace to read, nothing to write; threads if it computes so."""
     return Policy(
         read=(checkpoint.absolute(), _workspace()),
         devices=() if device == "cpu" else accelerator_devices(),
         env=passed_on(FOUNDRY_WORKSPACE=str(_workspace())),
+        threads=threads > 1 or device != "cpu",
     )
 
 

@@ -29,26 +29,33 @@ _OWN_SIGNALS_AND_OWNERS = (8, 10, 15)  # fcntl F_SETOWN, F_SETSIG, F_SETOWN_EX: 
 _LOCKS_AND_WATCHES = (6, 7, 37, 38, 1024, 1026)  # fcntl F_SETLK, F_SETLKW, F_OFD_SETLK(W), F_SETLEASE, F_NOTIFY
 _TERMINAL_INPUT = (0x5412, 0x541C)  # ioctl TIOCSTI, TIOCLINUX: typing into somebody's terminal
 _PR_SET_PDEATHSIG = 1
+_CLOCKS = ("clock_gettime", "clock_getres", "clock_nanosleep")
+_FUTEX_PRIVATE = 0x80
+_RLIMIT_NPROC = 6
+_CLOCK_OF_A_PROCESS = 0x80000000  # clock ids below zero name a process or a thread
+_REACHES_THE_PAGE_CACHE = (3, 20, 21)  # madvise MADV_WILLNEED, MADV_COLD, MADV_PAGEOUT
 
 
 @dataclass(frozen=True)
 class _Test:
-    """Refuse when the low half of an argument, masked, is (or with `unless` is not) one of `values`."""
+    """Refuse, with `error`, when the low half of an argument, masked, is (or with `unless` is not) one of `values`."""
 
     argument: int
     values: tuple[int, ...]
     unless: bool = False
     mask: int = 0xFFFFFFFF
+    error: int = errno.EPERM
 
 
 def supported() -> bool:
     return platform.machine() in ARCHITECTURES and os.path.exists("/proc/sys/kernel/seccomp/actions_avail")
 
 
-def program(pid: int, may_start_processes: bool, shares_memory: bool) -> bytes:
+def program(pid: int, may_start_processes: bool, may_start_threads: bool, shares_memory: bool) -> bytes:
     """The filter for the process `pid`, as struct sock_filter[]. Raises KeyError on an unknown machine.
 
     may_start_processes: then signals to others are Landlock's to refuse, since a filter doesn't know its children.
+    may_start_threads: their numbers are drawn from the machine's, and tell how many others were drawn meanwhile.
     shares_memory: whether it may make shared anonymous memory, which no limit of its own counts.
     """
     column, architecture = ARCHITECTURES[platform.machine()]
@@ -56,6 +63,8 @@ def program(pid: int, may_start_processes: bool, shares_memory: bool) -> bytes:
     refused |= syscalls.FILE_ATTRIBUTES | syscalls.SYSTEM
     if not may_start_processes:
         refused |= syscalls.NEW_PROCESSES
+    if not may_start_threads:
+        refused |= {"clone": JUDGED_BY_ARGUMENT["clone"]}
 
     code = [_load(_ARCHITECTURE_AT), _jump(_EQUAL, architecture, 1, 0), _return(_KILL)]
     code += [_load(_NUMBER_AT)]
@@ -76,7 +85,12 @@ def _tests(pid: int, may_start_processes: bool, shares_memory: bool) -> list[tup
     """What is refused by its arguments. (clone3's are out of a filter's sight: it is missing, and libc uses clone.)"""
     tests = [
         ("prlimit64", _Test(0, (0, pid), unless=True)),
+        ("prlimit64", _Test(1, (_RLIMIT_NPROC,))),  # lowered, it tells how many the user has
+        ("setrlimit", _Test(0, (_RLIMIT_NPROC,))),
         ("sched_setaffinity", _Test(0, (0, pid), unless=True)),
+        ("sched_getaffinity", _Test(0, (0, pid), unless=True)),
+        *((name, _Test(0, (_CLOCK_OF_A_PROCESS,), mask=_CLOCK_OF_A_PROCESS)) for name in _CLOCKS),
+        ("madvise", _Test(2, _REACHES_THE_PAGE_CACHE)),
         ("prctl", _Test(0, (_PR_SET_PDEATHSIG,))),
         ("fcntl", _Test(1, (*_OWN_SIGNALS_AND_OWNERS, *_LOCKS_AND_WATCHES))),
         ("ioctl", _Test(1, _TERMINAL_INPUT)),
@@ -87,12 +101,15 @@ def _tests(pid: int, may_start_processes: bool, shares_memory: bool) -> list[tup
         tests += [(name, _Test(0, (pid,), unless=True)) for name in ("kill", "tgkill")]
     if not shares_memory:
         tests.append(("mmap", _Test(3, (_MAP_SHARED_ANONYMOUS,), mask=_MAP_SHARED_ANONYMOUS)))
+        # Any page of a file that two may read is a futex of both. libc waits for a thread's end on such a one, and
+        # looks again at once when it is told that the value has changed.
+        tests.append(("futex", _Test(1, (0,), mask=_FUTEX_PRIVATE, error=errno.EAGAIN)))
     return tests
 
 
 def _body(test: _Test) -> list[bytes]:
     """Load the argument, refuse or go on; the call's number is loaded again for what comes after."""
-    refuse = _return(_ERRNO | errno.EPERM)
+    refuse = _return(_ERRNO | test.error)
     code = [_load(_ARGUMENTS_AT + 8 * test.argument), struct.pack("<HBBI", _AND, 0, 0, test.mask)]
     for left, value in zip(range(len(test.values) - 1, -1, -1), test.values, strict=True):
         # to the refusal, which stands after the last comparison; or, in an exception's list, past it

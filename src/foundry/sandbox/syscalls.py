@@ -8,8 +8,8 @@ from __future__ import annotations
 ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 """Machine → (column here, AUDIT_ARCH of <linux/audit.h>)."""
 
-NEWEST_KNOWN = 456
-"""futex_requeue, Linux 6.7. Later calls are answered as by an older kernel."""
+NEWEST_KNOWN = 453
+"""map_shadow_stack, Linux 6.6. Later calls, futexes of a new form first, are answered as by an older kernel."""
 
 NETWORK = {
     "socket": (41, 198),
@@ -42,6 +42,16 @@ OTHER_PROCESSES = {
     "sched_setscheduler": (144, 119),
     "sched_setparam": (142, 118),
     "sched_setattr": (314, 274),
+    "sysinfo": (99, 179),  # counts the machine's processes and memory
+    "getsid": (124, 156),  # the rest say whether a process or thread is there
+    "getpgid": (121, 155),
+    "getpriority": (140, 141),
+    "ioprio_get": (252, 31),
+    "sched_getscheduler": (145, 120),
+    "sched_getparam": (143, 121),
+    "sched_getattr": (315, 275),
+    "sched_rr_get_interval": (148, 127),
+    "get_robust_list": (274, 100),
 }
 SHARED_STATE = {
     "shmget": (29, 194),
@@ -66,6 +76,12 @@ SHARED_STATE = {
     "keyctl": (250, 219),
     "add_key": (248, 217),
     "request_key": (249, 218),
+    "futex_waitv": (449, 449),
+    "mincore": (27, 232),  # which pages of a file are in memory is for all to see, and for all to change
+    "cachestat": (451, 451),
+    "preadv2": (327, 286),
+    "fadvise64": (221, 223),
+    "readahead": (187, 213),
 }
 FILE_ATTRIBUTES = {  # Landlock lets a file's owner change these anywhere
     "chmod": (90, None),
@@ -146,4 +162,11 @@ JUDGED_BY_ARGUMENT = {
     "fcntl": (72, 25),
     "ioctl": (16, 29),
     "mmap": (9, 222),
+    "futex": (202, 98),
+    "setrlimit": (160, 164),
+    "madvise": (28, 233),
+    "sched_getaffinity": (204, 123),
+    "clock_gettime": (228, 113),
+    "clock_getres": (229, 114),
+    "clock_nanosleep": (230, 115),
 }
