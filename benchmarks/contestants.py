@@ -24,7 +24,7 @@ from torch import Tensor
 from foundry.core.section import validate
 from foundry.model import GPT
 from foundry.train import checkpoint
-from foundry.train.worker import Job
+from foundry.train.program import Job
 
 # train.py has one fixed seed and no option for it: from outside, the seed that it asks for is moved
 MOVED_SEED = """

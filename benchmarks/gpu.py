@@ -37,7 +37,7 @@ from foundry.core.section import validate
 from foundry.model import count_parameters
 from foundry.train import throughput
 from foundry.train.device import settle
-from foundry.train.worker import Job
+from foundry.train.program import Job
 
 PEAK_FLOPS = 989e12  # H200, bf16 with fp32 sums, dense
 BIG = {"layers": 12, "width": 768, "heads": 12, "context": 1024, "vocab_size": 50304}
@@ -172,7 +172,7 @@ class Bench:
             if self.late:
                 break
             seconds = 0.05 if self.options.tiny else 3.0
-            rate = median([throughput.rate(jobs[:width], place, seconds) for _ in range(3)])
+            rate = median([throughput.rate(jobs[:width], seconds) for _ in range(3)])
             alone = alone or rate
             what = f"population of {width}, 0.8M parameters"
             rows.append({"what": what, "tokens/s": rate * tokens, "MFU": None, "ratio": rate / alone})

@@ -25,7 +25,7 @@ from foundry.core import yaml_io
 from foundry.execute.local import Ended, Pool, Task
 from foundry.execute.pack_populations import MEASURE, Arranger
 from foundry.recipe import Recipe
-from foundry.train.population_worker import pack
+from foundry.train.worker import pack
 
 BASELINE = Path(__file__).parents[1] / "experiments" / "baseline.yaml"
 STEPS = 100_000  # of each run, so that the scheduler finds measuring worth its while

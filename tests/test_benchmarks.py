@@ -18,7 +18,7 @@ from benchmarks.gpu import Bench
 from foundry.core.section import validate
 from foundry.data import stream
 from foundry.model import GPT
-from foundry.train.worker import Job
+from foundry.train.program import Job
 
 TEXT = "to be or not to be, that is the question; " * 60
 

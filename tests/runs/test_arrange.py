@@ -17,9 +17,9 @@ from foundry.execute.scheduler import Engine
 from foundry.ledger.weights import run_folder
 from foundry.mutate import mutate
 from foundry.recipe import Recipe
-from foundry.train import population_worker, throughput, worker
-from foundry.train.population_worker import unpack
+from foundry.train import throughput, worker
 from foundry.train.progress import LocalLine
+from foundry.train.worker import unpack
 from tests.home import small_lab
 
 BASELINE = Path("experiments/baseline.yaml")
@@ -163,7 +163,7 @@ def test_the_margin_is_for_runs_of_their_own() -> None:
 
 def test_measuring_gives_a_rate_for_each_width_up_to_the_fall(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throughput, "WIDTH_SECONDS", 0.0)
-    packed = population_worker.pack([payload(seed) for seed in range(4)])
+    packed = worker.pack([payload(seed) for seed in range(4)])
     told: list[dict[str, Any]] = []
     monkeypatch.setattr(throughput, "FALLEN", 0.0)
     rates = throughput.main({"jobs": packed, "widths": [1, 4]}, LocalLine(told.append))["rates"]

@@ -58,7 +58,7 @@ def add_a_line(edit: Edit, name: str) -> None:
     "name",
     [
         *("modules/activation/gelu.py", "modules/feedforward.py", "modules/layers.py", "modules/attention/__init__.py"),
-        *("model.py", "population.py", "train/loop.py", "train/population_worker.py", "train/checkpoint.py"),
+        *("model.py", "population.py", "train/loop.py", "train/worker.py", "train/checkpoint.py"),
         *("data/stream.py", "core/seeds.py"),
     ],
 )
@@ -81,7 +81,7 @@ def test_a_part_counts_where_it_is_named_and_what_it_is_made_of_too(edit: Edit) 
 def test_comments_docstrings_and_layout_are_no_part_of_it(edit: Edit) -> None:
     before, judged = training_code(BASELINE), judging_code()
     edit("train/loop.py", '"""The training loop', '"""Another word for the training loop')
-    edit("train/loop.py", "class Fact(NamedTuple):", "# a comment\n\nclass Fact(NamedTuple):  # and more")
+    edit("train/loop.py", "class StepInfo(NamedTuple):", "# a comment\n\nclass StepInfo(NamedTuple):  # and more")
     edit("judge/score.py", "import", "import")
     assert training_code(BASELINE) == before and judging_code() == judged
 

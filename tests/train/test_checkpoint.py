@@ -20,8 +20,8 @@ from foundry.core.section import validate
 from foundry.model import GPT, initialise
 from foundry.modules.optimizer import SLOT as OPTIMIZERS
 from foundry.train import checkpoint
+from foundry.train.program import Job
 from foundry.train.state import TrainState
-from foundry.train.worker import Job
 
 FACTS = {"identity": "this run", "seconds": 1.5}
 

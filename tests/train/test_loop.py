@@ -14,9 +14,9 @@ from foundry.core.section import validate
 from foundry.model import GPT, initialise
 from foundry.train import loop
 from foundry.train.config import TrainConfig
-from foundry.train.loop import Fact, clip_gradients, train
+from foundry.train.loop import StepInfo, clip_gradients, train
+from foundry.train.program import Job
 from foundry.train.state import TrainState
-from foundry.train.worker import Job
 
 VOCAB, STEPS = 11, 6
 Make = Callable[..., tuple[TrainState, TrainConfig]]
@@ -41,7 +41,7 @@ def batch_at(step: int) -> Tensor:
     return torch.randint(VOCAB, (4, 17), generator=torch.Generator().manual_seed(step))
 
 
-def facts_of(state: TrainState, config: TrainConfig, steps: int = STEPS, **options: Any) -> list[Fact]:
+def facts_of(state: TrainState, config: TrainConfig, steps: int = STEPS, **options: Any) -> list[StepInfo]:
     return list(train(state, state.model, options.pop("batch_at", batch_at), config, seed=0, steps=steps, **options))
 
 

@@ -16,8 +16,8 @@ from foundry.model import GPT, initialise
 from foundry.train import population as population_file
 from foundry.train.loop import Rules, train
 from foundry.train.population import Lane, Member, Population, bucket, shape_of
+from foundry.train.program import Job
 from foundry.train.state import TrainState
-from foundry.train.worker import Job
 
 VOCAB, STEPS = 11, 8
 Make = Callable[..., tuple[Member, TrainState]]

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from foundry.core.errors import RequestError, RunFailure
-from foundry.train import checkpoint, population_worker, worker
+from foundry.train import callbacks, checkpoint, worker
+from foundry.train.callbacks import STOP
 from foundry.train.population import Population
-from foundry.train.population_worker import STOP, pack, unpack
 from foundry.train.progress import LocalLine
+from foundry.train.worker import pack, unpack
 
 Payload = dict[str, Any]
 STEPS = 16
@@ -71,7 +72,7 @@ def metrics(job: Payload) -> list[dict[str, Any]]:
 
 def test_members_leave_what_runs_leave(jobs: list[Payload], tmp_path: Path) -> None:
     told: list[dict[str, Any]] = []
-    results = population_worker.main(pack(jobs), LocalLine(told.append))["members"]
+    results = worker.together(pack(jobs), LocalLine(told.append))["members"]
     assert [result["status"] for result in results] == ["done"] * len(jobs)
     assert all(result["tokens"] == STEPS * 4 * 16 and result["train_loss"] > 0 for result in results)
     assert told[-1]["step"] == STEPS and len(told[-1]["losses"]) == len(jobs)
@@ -92,9 +93,9 @@ def test_a_member_whose_loss_breaks_fails_alone(
                 next(population.model.parameters())[names.index(str(tmp_path / "ccc"))].fill_(torch.nan)
 
     monkeypatch.setattr(Population, "advance", advance)
-    monkeypatch.setattr(population_worker, "LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(population_worker, "bucket", lambda members: members)  # drop it at once
-    results = population_worker.main(pack(jobs), LocalLine())["members"]
+    monkeypatch.setattr(callbacks, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(worker, "bucket", lambda members: members)  # drop it at once
+    results = worker.together(pack(jobs), LocalLine())["members"]
     assert [result["status"] for result in results] == ["done", "done", "failed", "done", "done"]
     assert results[2]["reason"] == "nan" and "step 6" in results[2]["detail"]
     monkeypatch.setattr(Population, "advance", right)
@@ -104,11 +105,11 @@ def test_a_member_whose_loss_breaks_fails_alone(
 def test_a_stopped_population_goes_on_where_it_was_each_member_in_any_company(
     jobs: list[Payload], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(population_worker, "LOOK_SECONDS", 0.0)
-    results = population_worker.main(pack(jobs), stopping_at(11))["members"]
+    monkeypatch.setattr(callbacks, "LOOK_SECONDS", 0.0)
+    results = worker.together(pack(jobs), stopping_at(11))["members"]
     assert {(result["status"], result["steps"]) for result in results} == {("interrupted", 11)}
     assert worker.main(jobs[0], LocalLine())["status"] == "done"
-    rest = population_worker.main(pack([jobs[4], jobs[2], jobs[3], jobs[1]]), LocalLine())["members"]
+    rest = worker.together(pack([jobs[4], jobs[2], jobs[3], jobs[1]]), LocalLine())["members"]
     assert all(result["status"] == "done" and result["steps"] == STEPS for result in rest)
     assert_as_alone(jobs, tmp_path)
 
@@ -116,9 +117,9 @@ def test_a_stopped_population_goes_on_where_it_was_each_member_in_any_company(
 def test_a_member_that_is_asked_to_stop_saves_and_leaves_the_others_alone(
     jobs: list[Payload], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(population_worker, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(callbacks, "LOOK_SECONDS", 0.0)
     line = LocalLine(lambda facts: (Path(jobs[1]["out"]) / STOP).touch() if facts["step"] == 7 else None)
-    results = population_worker.main(pack(jobs), line)["members"]
+    results = worker.together(pack(jobs), line)["members"]
     assert [result["status"] for result in results] == ["done", "interrupted", "done", "done", "done"]
     assert results[1]["steps"] == 8
     assert worker.main(jobs[1], LocalLine())["status"] == "done"
@@ -128,10 +129,10 @@ def test_a_member_that_is_asked_to_stop_saves_and_leaves_the_others_alone(
 def test_members_that_were_interrupted_at_different_steps_still_all_finish(
     jobs: list[Payload], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(population_worker, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(callbacks, "LOOK_SECONDS", 0.0)
     for some, until in ((jobs[:2], 4), (jobs[2:4], 9)):
-        population_worker.main(pack(some), stopping_at(until))
-    results = population_worker.main(pack(jobs), LocalLine())["members"]
+        worker.together(pack(some), stopping_at(until))
+    results = worker.together(pack(jobs), LocalLine())["members"]
     assert all(result["status"] == "done" for result in results)
     assert_as_alone(jobs, tmp_path)
 
@@ -142,13 +143,13 @@ def test_members_that_were_interrupted_at_different_steps_still_all_finish(
 def test_runs_that_are_not_alike_are_refused(jobs: list[Payload], change: dict[str, Any]) -> None:
     other = {key: {**jobs[1][key], **value} if isinstance(value, dict) else value for key, value in change.items()}
     with pytest.raises(RequestError, match="shape"):
-        population_worker.main(pack([jobs[0], {**jobs[1], **other}]), LocalLine())
+        worker.together(pack([jobs[0], {**jobs[1], **other}]), LocalLine())
 
 
 def test_what_fails_all_is_a_failure_of_the_population(jobs: list[Payload], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Population, "rules", lambda self, steps: torch.empty(2**55))
     with pytest.raises(RunFailure) as caught:
-        population_worker.main(pack(jobs), LocalLine())
+        worker.together(pack(jobs), LocalLine())
     assert caught.value.reason == "oom"
 
 

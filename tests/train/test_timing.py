@@ -2,60 +2,71 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from foundry.core.errors import RunFailure
-from foundry.train import timing, worker
+from foundry.train import program, throughput
 from foundry.train.progress import LocalLine
 
-
-class Steps:
-    """A worker of `steps` steps that asks after each whether to stop, and does nothing else."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.made: list[int] = []
-        monkeypatch.setattr(worker, "main", self)
-
-    def __call__(self, run: dict[str, Any], line: Any) -> dict[str, Any]:
-        line.tell(step=0, loss=1.0)
-        step, stopping = 0, False
-        while step < run["steps"] and not stopping:
-            step, stopping = step + 1, line.stopping
-        self.made.append(step)
-        return {}
+Payload = dict[str, Any]
 
 
-def marks(monkeypatch: pytest.MonkeyPatch, steps: int, seconds: float, out: Path) -> tuple[list[Any], list[int]]:
-    told: list[Any] = []
-    made = Steps(monkeypatch).made
-    timing.main({"run": {"steps": steps, "out": str(out)}, "window_seconds": seconds}, LocalLine(told.append))
-    return told, made
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The steps that each rehearsal made."""
+    counts: list[int] = []
+    train = program.train
+
+    def counted(*args: Any, **options: Any) -> Iterator[Any]:
+        counts.append(0)
+        for info in train(*args, **options):
+            counts[-1] += 1
+            yield info
+
+    monkeypatch.setattr(program, "train", counted)
+    return counts
 
 
-def test_the_warm_up_is_not_between_the_marks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    told, made = marks(monkeypatch, 100_000, 1e-9, tmp_path)
-    assert told == [{"window": "begin"}, {"window": "end", "steps": 1}]
-    assert made == [timing.WARMUP_STEPS + 1], "and the run is stopped once enough was timed"
+@pytest.fixture(autouse=True)
+def a_clock_that_goes_on_by_a_millisecond_when_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = itertools.count()
+    monkeypatch.setattr(throughput, "time", SimpleNamespace(perf_counter=lambda: next(ticks) / 1000))
 
 
-def test_a_run_too_short_for_the_window_is_rehearsed_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    told, made = marks(monkeypatch, 12, 1e-3, tmp_path)
+def marks(payload: Payload, steps: int, seconds: float) -> list[dict[str, Any]]:
+    told: list[dict[str, Any]] = []
+    run = {**payload, "steps": steps, "model": {**payload["model"], "layers": 1}}
+    count = throughput.rehearse({"run": run, "window_seconds": seconds}, LocalLine(told.append))["rehearsals"]
+    assert count == len(told) / 2 and not Path(payload["out"]).exists()
+    return told
+
+
+def test_the_warm_up_is_not_between_the_marks(payload: Payload, made: list[int]) -> None:
+    assert marks(payload, 100_000, 1e-9) == [{"window": "begin"}, {"window": "end", "steps": 1}]
+    assert made == [throughput.REHEARSED_STEPS + 1], "and the run is stopped once enough was timed"
+
+
+def test_a_run_too_short_for_the_window_is_rehearsed_again(payload: Payload, made: list[int]) -> None:
+    told = marks(payload, 12, 0.05)
     assert made[0] == 12 and len(made) > 1
     assert told[:2] == [{"window": "begin"}, {"window": "end", "steps": 9}] and len(told) == 2 * len(made)
 
 
-def test_a_run_of_a_step_is_timed_from_its_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    told, _ = marks(monkeypatch, 1, 1e-9, tmp_path)
-    assert told == [{"window": "begin"}, {"window": "end", "steps": 1}]
+def test_a_run_of_a_step_is_timed_from_its_first(payload: Payload, made: list[int]) -> None:
+    assert marks(payload, 1, 1e-9) == [{"window": "begin"}, {"window": "end", "steps": 1}]
+    assert made == [1]
 
 
-def test_a_failure_of_the_run_is_the_rehearsals(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def fail(run: Any, line: Any) -> Any:
-        raise RunFailure("nan", "at step 3")
+def test_a_failure_of_the_run_is_the_rehearsals(payload: Payload, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any, **options: Any) -> Any:
+        raise MemoryError
 
-    monkeypatch.setattr(worker, "main", fail)
-    with pytest.raises(RunFailure, match="nan"):
-        timing.main({"run": {"steps": 5, "out": str(tmp_path)}, "window_seconds": 1.0}, LocalLine())
+    monkeypatch.setattr(program, "train", fail)
+    with pytest.raises(RunFailure, match="oom"):
+        marks(payload, 5, 1.0)

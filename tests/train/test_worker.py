@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from foundry.core.errors import RequestError, RunFailure
-from foundry.train import checkpoint, direct, worker
+from foundry.train import checkpoint, direct, program, worker
 from foundry.train.progress import LocalLine
 
 PART = '''"""A part of an agent's making. May not: work."""
@@ -95,8 +95,8 @@ def test_weights_that_the_last_step_spoiled_are_no_result(
                 state.weights["embedding.weight"][0, 0] = float("inf")
             yield fact
 
-    train = worker.train
-    monkeypatch.setattr(worker, "train", spoiling)
+    train = program.train
+    monkeypatch.setattr(program, "train", spoiling)
     with pytest.raises(RunFailure, match="nan: weights are not finite after step 30"):
         worker.main(payload, LocalLine())
 

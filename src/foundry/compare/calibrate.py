@@ -26,7 +26,7 @@ from foundry.recipe import Recipe
 from foundry.stats import step_timing
 from foundry.stats.step_timing import Timing
 from foundry.stats.verdict import Match
-from foundry.train.timing import WARMUP_STEPS
+from foundry.train.throughput import REHEARSED_STEPS
 
 WINDOW_SECONDS = 2.0  # timed of each block, after its warm-up
 TRIES = 5
@@ -103,20 +103,20 @@ def _rehearsed(lab: Lab, pool: Pool, arm: Arm) -> float:
     folder = places.runs().absolute() / f"timing-{os.getpid()}"
     try:
         run = lab.engine.train_payload(lab.spec(arm, seed=0), lab.data(arm.recipe), folder)
-        target, payload = "foundry.train.timing:main", {"run": run, "window_seconds": WINDOW_SECONDS}
+        target, payload = "foundry.train.throughput:rehearse", {"run": run, "window_seconds": WINDOW_SECONDS}
         if arm.recipe.sources():  # code from the workspace is rehearsed as it is run: in its sandbox
             lab.ledger.recipes.put(arm.recipe)
             payload = lab.engine.guard.training(arm.recipe, run, lab.engine.memory_bytes)
             target = "foundry.execute.untrusted.harness:train"
         limits = lab.settings.limits
         pool.submit(Task(arm.name, target, payload, folder / "log.txt", limits.wall_seconds, limits.stall_seconds))
-        return _timed(pool, arm, warm=min(WARMUP_STEPS, arm.steps // 4))
+        return _timed(pool, arm, warm=min(REHEARSED_STEPS, arm.steps // 4))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _timed(pool: Pool, arm: Arm, warm: int) -> float:
-    """Read the clock at the marks of train/timing.py; where a sandbox's harness reports, at the steps it counted."""
+    """Read the clock at the marks of a rehearsal; where a sandbox's harness reports, at the steps that it counted."""
     seconds, steps, since, first = 0.0, 0, math.nan, -1
     while True:
         for event in pool.poll():

@@ -27,12 +27,12 @@ from foundry.train.code import training_code
 from foundry.train.config import TrainConfig
 from foundry.train.device import hardware
 from foundry.train.population import shape_of
-from foundry.train.population_worker import pack
 from foundry.train.throughput import FALLEN
+from foundry.train.worker import pack
 
 TRAIN, TOGETHER, MEASURE = (
     "foundry.train.worker:main",
-    "foundry.train.population_worker:main",
+    "foundry.train.worker:together",
     "foundry.train.throughput:main",
 )
 WORTH_STEPS = {"cpu": 2000, "cuda": 200}

@@ -35,6 +35,7 @@ from foundry.ledger.ledger import Ledger
 from foundry.ledger.run_spec import RunSpec
 from foundry.ledger.weights import Hold, run_folder, tokenizer_file
 from foundry.recipe import Recipe, costs
+from foundry.train.torch_compile import asked_mode
 
 POLL_SECONDS = 0.5
 QUIET_SECONDS = 15.0  # by then the pool has ended by force what didn't stop: a task left in it can't be asked for again
@@ -251,6 +252,7 @@ class Engine:
             "device": self.device,
             "threads": self.threads(spec, data),
             "checkpoint_seconds": self.checkpoint_seconds,
+            "compile": asked_mode(),
         }
 
     def measure(self, recipe: Recipe, vocab_size: int) -> None:

@@ -11,7 +11,7 @@ from foundry.core.paths import get_path
 from foundry.core.slots import SLOTS
 from foundry.core.source_code import Code, code_of, is_file
 
-_ROOTS = ("train/worker.py", "train/population_worker.py", "data/stream.py")
+_ROOTS = ("train/worker.py", "data/stream.py")
 _ROOMS = ("train/", "model.py", "population.py", "modules/", "core/seeds.py")
 
 

@@ -138,8 +138,10 @@ class Recorded:
         return rates.pin_memory() if self._rates is not None and self._rates.is_cuda else rates
 
 
-def recorded(place: torch.device, optimizer: Optimizing, steps: int, say: Say) -> Callable[[Compute], Compute] | None:
+def recorded(
+    place: torch.device, optimizer: Optimizing, steps: int, say: Say, live_steps: int = LIVE_STEPS
+) -> Callable[[Compute], Compute] | None:
     """What `loop.train` is given as `recorded`: a recording where the device has them and the run is long enough."""
-    if place.type != "cuda" or steps < 2 * LIVE_STEPS:
+    if place.type != "cuda" or steps < 2 * live_steps:
         return None
-    return lambda compute: Recorded(compute, optimizer, CudaGraph(), say=say)
+    return lambda compute: Recorded(compute, optimizer, CudaGraph(), live_steps, say)

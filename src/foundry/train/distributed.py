@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from foundry.core.errors import RequestError, WorkError
 from foundry.train.config import TrainConfig
-from foundry.train.loop import Fact
+from foundry.train.loop import StepInfo
 
 AGREE_STEPS = 10
 """Processes ask each other every so many steps whether one was told to stop: asking waits for all of them."""
@@ -71,7 +71,7 @@ class World:
             hint = "all processes must see the same run folder"
             raise WorkError("train.apart", "", f"processes are at steps {first} to {last}", hint=hint)
 
-    def mean(self, fact: Fact) -> Fact:
+    def mean(self, fact: StepInfo) -> StepInfo:
         """The fact with its loss over the global batch; gradients are the same everywhere already."""
         if self.size == 1:
             return fact
@@ -79,7 +79,7 @@ class World:
         dist.all_reduce(loss)
         return fact._replace(loss=loss)
 
-    def agree(self, stop: bool, fact: Fact) -> bool:
+    def agree(self, stop: bool, fact: StepInfo) -> bool:
         """Whether to stop after this step: all processes get the same answer at the same step."""
         if self.size == 1 or fact.step % AGREE_STEPS:
             return stop and self.size == 1

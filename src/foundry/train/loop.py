@@ -26,7 +26,7 @@ from foundry.train import device
 from foundry.train.config import TrainConfig
 
 
-class Fact(NamedTuple):
+class StepInfo(NamedTuple):
     """What one step was like. loss and grad_norm are [P?], on the device, not waited for."""
 
     step: int
@@ -100,7 +100,7 @@ def train(
     steps: int,
     rank: int = 0,
     recorded: Callable[[Compute], Compute] | None = None,
-) -> Iterator[Fact]:
+) -> Iterator[StepInfo]:
     """Go from `state.step` to `steps`, yielding after each step; `state` is whole at every yield.
 
     forward: `state.model`, bare or wrapped (data parallel, compiled), ids [P?, B, T] → logits [P?, B, T, V].
@@ -119,7 +119,7 @@ def train(
         reseed(stream_seed(seed, "dropout", step, rank))
         loss, grad_norm = compute(batch_at(step))
         state.advance()
-        yield Fact(step + 1, loss, shown, grad_norm)
+        yield StepInfo(step + 1, loss, shown, grad_norm)
 
 
 def compute_of(state: Trainee, forward: Callable[[Tensor], Tensor], rules: Rules) -> Compute:

@@ -1,70 +1,38 @@
-"""One training run in one process: from a payload of plain values to a checkpoint, resuming by itself.
+"""Training in one process, one run or a population: from payloads of plain values to checkpoints, resuming by itself.
 
-Writes in `out/`: metrics.jsonl, checkpoint/, status.json. May not: see judged text, write the ledger, print.
+Writes in each run's `out/`: metrics.jsonl, checkpoint/, status.json. Members of a population may be taken up alone or
+in other company than before; one that fails, or whose folder gets a file named `stop`, leaves without touching the
+others. May not: see judged text, write the ledger, print.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import sys
+import itertools
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
 
-from foundry.core.errors import FoundryError, RunFailure, WorkError
+from foundry.core.errors import FoundryError, RequestError, RunFailure, WorkError
 from foundry.core.files import write_json
-from foundry.core.fingerprint import fingerprint
-from foundry.core.section import Section, validate
-from foundry.data import stream
-from foundry.model import GPT, ModelConfig, build, initialise
+from foundry.core.section import validate
 from foundry.train import checkpoint
-from foundry.train.callbacks import Cadence
-from foundry.train.code import training_code
-from foundry.train.config import TrainConfig
-from foundry.train.cuda_graph import recorded
+from foundry.train.callbacks import Callbacks, Record
 from foundry.train.device import choose_device, settle
 from foundry.train.distributed import World
-from foundry.train.loop import Rules, train
+from foundry.train.population import bucket, shape_of
+from foundry.train.program import BatchAt, Job, Program, fresh, say
 from foundry.train.progress import Line
 from foundry.train.state import TrainState
-from foundry.train.torch_compile import Compiler, Mode, Swappable
 
-BatchAt = Callable[[int], torch.Tensor]
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED", "bad_alloc")
 """How torch's allocators and the libraries below them say so, in a RuntimeError without a type of its own."""
-
-
-class Job(Section):
-    """The payload of `main`. What it computes is (model, train, seed, steps, vocab_size) and the data's content."""
-
-    model: ModelConfig
-    train: TrainConfig
-    seed: int
-    steps: int = Field(ge=1)
-    vocab_size: int = Field(ge=1)
-    train_dir: str
-    out: str
-    device: str = "auto"
-    threads: int = Field(0, ge=0)
-    """0 leaves torch's choice."""
-    checkpoint_seconds: float = Field(60.0, gt=0)
-    compile: Mode = "auto"
-    """Whether torch.compile is used; auto: where it pays (torch_compile.py)."""
-
-    @property
-    def step_tokens(self) -> int:
-        return self.train.batch_size * self.model.context
-
-    @property
-    def identity(self) -> str:
-        """Says which run a checkpoint belongs to, wherever and however it was computed."""
-        return fingerprint(self.model_dump(mode="json", include={"model", "train", "seed", "steps", "vocab_size"}))
 
 
 def main(payload: Mapping[str, Any], line: Line, supply: BatchAt | None = None) -> dict[str, Any]:
@@ -80,144 +48,225 @@ def main(payload: Mapping[str, Any], line: Line, supply: BatchAt | None = None) 
     started = time.perf_counter()
     job, world = validate(Job, dict(payload)), World.from_torchrun()
     try:
-        return _run(job, world, line, started, supply)
-    except FoundryError:
-        raise
-    except Exception as error:
-        if is_machines(error):
-            raise
-        known = failure(error)
+        with named_failures():
+            (run,) = _train([job], world, line, started, supply)
+    except RunFailure as known:
         report(job, world, "failed", reason=known.reason, detail=known.detail)
-        raise known from error
+        raise
+    return run.result
 
 
-def _run(job: Job, world: World, line: Line, started: float, supply: BatchAt | None) -> dict[str, Any]:
-    world.check(job.train)
-    place = choose_device(job.device, world.local_rank)
-    settle(place, job.threads)
-    folder = Path(job.out) / "checkpoint"
+def together(payload: Mapping[str, Any], line: Line) -> dict[str, Any]:
+    """Train what `pack` packed, as `main` trains one.
 
-    model, state, record = taken_up(job, place, line)
-    forward = world.join(model, place)  # what wraps the model, gradient exchange or torch.compile, goes around it here
-    world.meet(state.step, place)
+    Returns {"members": [...]}, in the order packed, each what `main` returns, or {"status": "failed", "reason",
+    "detail"}. `seconds` is a member's share of the population's. Raises RunFailure, RequestError or WorkError when it
+    is the population that fails: nothing is known then of any single member.
+    """
+    started = time.perf_counter()
+    jobs = [validate(Job, plain) for plain in unpack(payload)]
+    if len({_common(job) for job in jobs}) != 1:
+        raise RequestError("train.unlike", "members", "they differ in shape, or one of them trains alone")
+    with named_failures():
+        return {"members": [run.result for run in _train(jobs, World(), line, started, alone=False)]}
 
-    def save(facts: dict[str, Any]) -> None:
+
+def pack(jobs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Payloads of `main` as one, small: the first, and how the others differ from it."""
+    return {"first": dict(jobs[0]), "others": [_difference(jobs[0], job) for job in jobs[1:]]}
+
+
+def unpack(payload: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The inverse of `pack`."""
+    return [dict(payload["first"]), *(_changed(payload["first"], other) for other in payload["others"])]
+
+
+def _difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+    """What `_changed` needs to make b of a; parts of another kind are given whole."""
+    rest = {}
+    for key, value in b.items():
+        old = a.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping) and value.keys() == old.keys():
+            if inner := _difference(old, value):
+                rest[key] = {"changes": inner}
+        elif value != old or type(value) is not type(old):
+            rest[key] = {"value": value}
+    return rest
+
+
+def _changed(a: Mapping[str, Any], rest: Mapping[str, Any]) -> dict[str, Any]:
+    new = dict(a)
+    for key, change in rest.items():
+        new[key] = change["value"] if "value" in change else _changed(a[key], change["changes"])
+    return new
+
+
+def _common(job: Job) -> str:
+    """Equal for jobs that can be one population; another value for each that can't."""
+    shape = shape_of(job.model, job.train)
+    whose = job.out if shape is None else shape
+    return repr((whose, job.steps, job.vocab_size, job.train_dir, job.device, job.threads, job.compile))
+
+
+class Run:
+    """One run on its way: its job, its record on disk, its state wherever it is now, and what became of it."""
+
+    def __init__(self, job: Job, world: World, place: torch.device, line: Line) -> None:
+        self.job, self.world, self.place = job, world, place
+        state, saved = taken_up(job, place, line)
+        self.state_now: Callable[[], TrainState] = lambda: state
+        self.compiled: bool | None = None if saved is None else saved["compiled"]
+        self.result: dict[str, Any] = {}
+        self.record = Record(
+            Path(job.out),
+            self._save,
+            steps=job.steps,
+            step_tokens=job.step_tokens,
+            saved=saved,
+            writes=world.rank == 0,
+        )
+
+    def end(self, facts: Mapping[str, Any]) -> None:
+        """Its last checkpoint and its result, of a run that is done or was stopped. Raises RunFailure."""
+        record, job = self.record, self.job
+        if record.saved_step < record.step:
+            record.checkpoint()
+        self.world.meet(record.step, self.place)  # nobody leaves before the checkpoint is whole
+        self.result = {
+            "status": "done" if record.step == job.steps else "interrupted",
+            "steps": record.step,
+            "tokens": record.step * job.step_tokens,
+            "train_loss": record.train_loss(),
+            "seconds": round(record.seconds, 4),
+            **facts,
+        }
+        report(job, self.world, **self.result)
+
+    def fail(self, known: RunFailure) -> None:
+        self.result = {"status": "failed", "reason": known.reason, "detail": known.detail}
+        report(self.job, self.world, **self.result)
+
+    def _save(self, facts: dict[str, Any]) -> None:
+        state, job = self.state_now(), self.job
         if not state.finite():  # the loss is that of the weights before the step
             raise RunFailure("nan", f"weights are not finite after step {state.step}")
-        own = {"identity": job.identity, "compiled": compiler.decided if compiler else None}
-        checkpoint.save(folder, state, {**facts, **own}, finished=state.step == job.steps)
-
-    cadence = Cadence(
-        Path(job.out),
-        line,
-        save,
-        steps=job.steps,
-        step_tokens=job.step_tokens,
-        checkpoint_seconds=job.checkpoint_seconds,
-        record=record,
-        writes=world.rank == 0,
-    )
-    batch_at = _batches(job, world, place, supply)
-    # under torchrun processes would decide apart, each by its own clock; in a sandbox there is no compiler to run
-    may_compile = world.size == 1 and supply is None
-    rules = Rules.of(job.train, state.optimizer, job.steps)
-    compiler = compiler_of(job, model, rules, batch_at, record["compiled"] if record else None) if may_compile else None
-    report(job, world, "running", device=str(place), threads=torch.get_num_threads(), resumed_at_step=state.step)
-    setup_seconds = time.perf_counter() - started
-
-    may_record = world.size == 1 and not job.model.dropout
-    facts = train(
-        state,
-        forward,
-        batch_at,
-        rules if compiler is None else replace(rules, loss=compiler.loss),
-        seed=job.seed,
-        steps=job.steps,
-        rank=world.rank,
-        recorded=recorded(place, state.optimizer, job.steps - state.step, say) if may_record else None,
-    )
-    for fact in facts:
-        fact = world.mean(fact)
-        cadence.note(fact)
-        if compiler is not None:
-            compiler.note(fact.step)
-        if world.agree(line.stopping, fact):
-            break
-    if cadence.saved_step < state.step:
-        cadence.checkpoint()
-    world.meet(state.step, place)  # nobody leaves before the checkpoint is whole
-
-    result = {
-        "status": "done" if state.step == job.steps else "interrupted",
-        "steps": state.step,
-        "tokens": state.step * job.step_tokens,
-        "train_loss": cadence.train_loss(),
-        "seconds": round(cadence.seconds, 4),
-        "setup_seconds": round(setup_seconds, 4),
-        **(compiler.facts() if compiler else {}),
-    }
-    report(job, world, **result)
-    return result
+        own = {"identity": job.identity, "compiled": self.compiled}
+        checkpoint.save(_folder(job), state, {**facts, **own}, finished=state.step == job.steps)
 
 
-def taken_up(job: Job, place: torch.device, line: Line) -> tuple[GPT, TrainState, dict[str, Any] | None]:
-    """A run as its checkpoint has it, and the record that was saved with it; at its start, and None, without one.
+def _train(
+    jobs: Sequence[Job], world: World, line: Line, started: float, supply: BatchAt | None = None, alone: bool = True
+) -> list[Run]:
+    """Jobs that can be one program, each to its end. alone: it is one, and raises when it fails."""
+    world.check(jobs[0].train)
+    place = choose_device(jobs[0].device, world.local_rank)
+    settle(place, jobs[0].threads)
+    runs = [Run(job, world, place, line) for job in jobs]
+    everyone = None if alone else [run.record for run in runs]
+    for _, crew in itertools.groupby(sorted(runs, key=_step), _step):
+        _Crew(list(crew), line, started, everyone).train(supply)
+    return runs
+
+
+def _step(run: Run) -> int:
+    return run.record.step
+
+
+class _Crew:
+    """Runs at one step, on their way together."""
+
+    def __init__(self, runs: list[Run], line: Line, started: float, everyone: Sequence[Record] | None) -> None:
+        self.runs, self.line, self.started, self.everyone = runs, line, started, everyone
+        self.job, self.world, self.place = runs[0].job, runs[0].world, runs[0].place
+        self.facts: Callable[[], dict[str, Any]] = dict
+
+    def train(self, supply: BatchAt | None) -> None:
+        """Step until the end, or until nobody is left or the line says stop; then write every survivor's end."""
+        program = self._program(supply)
+        self.world.meet(program.step, self.place)
+        callbacks = Callbacks(
+            self.line,
+            self.job.checkpoint_seconds,
+            everyone=self.everyone,
+            on_failure=self._fail,
+            on_stop=self._leave,
+        )
+        setup = {"device": str(self.place), "threads": torch.get_num_threads(), "members": len(self.runs)}
+        for run in self.runs:
+            report(run.job, self.world, "running", **setup, resumed_at_step=program.step)
+        setup_seconds = round(time.perf_counter() - self.started, 4)
+        self.facts = lambda: {"setup_seconds": setup_seconds, **program.facts()}
+        while not self._is_over(program, callbacks):
+            self.runs = self._live()
+            program = self._program(supply)
+        for run in self._live():
+            self._leave(run.record)
+
+    def _is_over(self, program: Program, callbacks: Callbacks) -> bool:
+        """Step with the present members until the end, a stop, or so many have left that fewer can be stepped."""
+        callbacks.records = [run.record for run in self.runs]
+        before = {run.compiled for run in self.runs}
+        steps = program.steps(before.pop() if len(before) == 1 else None)
+        for run in self.runs:
+            run.compiled = program.compiled is not None
+        stopped = False
+        for info in steps:
+            info = self.world.mean(info)
+            callbacks.note(info)
+            live = len(callbacks.live)
+            stopped = self.world.agree(self.line.stopping, info)
+            if stopped or not live or bucket(live) < len(self.runs):
+                break
+        callbacks.look()
+        return stopped or not callbacks.live or program.step == self.job.steps
+
+    def _program(self, supply: BatchAt | None) -> Program:
+        """The present runs as one program; they are in its order then."""
+        jobs, states = [run.job for run in self.runs], [run.state_now() for run in self.runs]
+        program = Program(jobs, states, self.place, self.world, supply)
+        self.runs = [self.runs[i] for i in program.order]
+        for place, run in enumerate(self.runs):
+            run.state_now = partial(program.state_of, place)
+        return program
+
+    def _live(self) -> list[Run]:
+        return [run for run in self.runs if not run.record.left]
+
+    def _leave(self, record: Record) -> None:
+        """Save and end one of the runs."""
+        try:
+            self._run_of(record).end(self.facts())
+        except RunFailure as known:
+            self._fail(record, known)
+        record.leave()
+
+    def _fail(self, record: Record, known: RunFailure) -> None:
+        if self.everyone is None:
+            raise known
+        self._run_of(record).fail(known)
+        record.leave()
+
+    def _run_of(self, record: Record) -> Run:
+        return next(run for run in self.runs if run.record is record)
+
+
+def taken_up(job: Job, place: torch.device, line: Line) -> tuple[TrainState, dict[str, Any] | None]:
+    """A run as its checkpoint has it, and what was saved with it; at its start, and None, without one.
 
     A checkpoint that is torn or doesn't fit is a run at its start: said, removed, and trained again."""
-    folder = Path(job.out) / "checkpoint"
     while True:
-        model = build(job.model, job.vocab_size)
-        initialise(model, job.seed)
-        state = TrainState.fresh(model.to(place), job.train)
+        state = fresh(job, place)
         try:
-            return model, state, checkpoint.load(folder, state, job.identity)
+            return state, checkpoint.load(_folder(job), state, job.identity)
         except WorkError as error:  # part of it may be in the state already
             again = f"trained again from the start: {error.path}: {error.message}"
         say(again)
         line.tell(note=again)
-        checkpoint.discard(folder)  # under torchrun by each process: none saves before all are here
+        checkpoint.discard(_folder(job))  # under torchrun by each process: none saves before all are here
 
 
-def _batches(job: Job, world: World, place: torch.device, supply: BatchAt | None) -> BatchAt:
-    """step → this process's rows of the batch, on the device."""
-    read = supply or reader(job, world)
-
-    def batch_at(step: int) -> torch.Tensor:
-        ids = read(step)
-        return ids.pin_memory().to(place, non_blocking=True) if place.type == "cuda" else ids.to(place)
-
-    return batch_at
-
-
-def reader(job: Job, world: World) -> BatchAt:
-    """step → this process's rows of the batch, from the training tokens in `train_dir`."""
-    tokens = stream.open_tokens(Path(job.train_dir))
-    sizes = (job.model.context, job.train.batch_size, job.seed)
-    return lambda step: stream.batch(tokens, *sizes, step, rank=world.rank, world=world.size)
-
-
-def compiler_of(job: Job, model: GPT, rules: Rules, batch_at: BatchAt, decided: bool | None = None) -> Compiler:
-    """What decides whether `model`, alone or a stack, is compiled; its `loss` stands for that of `rules`."""
-    batch = {"rows": job.train.batch_size // rules.accumulation, "members": model.members}
-    sections = {"model": job.model.model_dump(mode="json"), "train": job.train.model_dump(mode="json")}
-    shape = {**sections["model"], **batch, "vocab_size": job.vocab_size, "code": training_code(sections)}
-    return Compiler(
-        model,
-        Swappable(rules.loss),
-        batch_at,
-        rules.accumulation,
-        shape,
-        job.steps,
-        rules.precision,
-        decided,
-        job.compile,
-        say,
-    )
-
-
-def say(line: str) -> None:
-    """A line for the run's log."""
-    print(line, file=sys.stderr, flush=True)
+def _folder(job: Job) -> Path:
+    return Path(job.out) / "checkpoint"
 
 
 def report(job: Job, world: World, status: str, **facts: Any) -> None:
@@ -227,18 +276,24 @@ def report(job: Job, world: World, status: str, **facts: Any) -> None:
         write_json(Path(job.out) / "status.json", {**about, **facts})
 
 
-def is_machines(error: Exception) -> bool:
-    """Whether an error says nothing of the run: files here are the machine's."""
-    return isinstance(error, OSError) and error.errno != errno.ENOMEM
+@contextlib.contextmanager
+def named_failures() -> Iterator[None]:
+    """A RunFailure for what an exception in a run means; what is a request's or the machine's goes on as it is."""
+    try:
+        yield
+    except (FoundryError, RunFailure):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno != errno.ENOMEM:  # files here are the machine's
+            raise
+        raise failure(error) from error
 
 
 def failure(error: Exception) -> RunFailure:
-    """What an exception in a run means: `oom` when memory ran out, else `crash`: its type, message and place.
+    """`oom` when memory ran out, else `crash`: an exception's type, message and place.
 
     The traceback goes to stderr, which is the run's log.
     """
-    if isinstance(error, RunFailure):
-        return error
     traceback.print_exception(error)
     text = " ".join(str(error).split())
     out_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (

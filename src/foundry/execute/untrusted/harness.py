@@ -21,8 +21,8 @@ from foundry.execute.untrusted.child_handle import Inner
 from foundry.sandbox.usage import written_bytes
 from foundry.train import checkpoint
 from foundry.train.distributed import World
+from foundry.train.program import BatchAt, Job, reader
 from foundry.train.progress import Line
-from foundry.train.worker import BatchAt, Job, reader
 
 LOOK_SECONDS = 0.5
 HARVEST_SECONDS = 5.0
@@ -124,7 +124,7 @@ class _Training:
         )
         block.keep_harness_end()
         try:
-            batch_at = reader(job, World.from_torchrun())  # after the fork: training tokens stay on this side
+            batch_at = reader([job], World.from_torchrun())  # after the fork: training tokens stay on this side
             inner.await_start(self.line.tell)
             self._attend(inner, block, batch_at, job.steps)
         finally:

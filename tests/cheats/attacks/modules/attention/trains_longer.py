@@ -23,13 +23,13 @@ class Config(gqa.Config):
 
 
 def attack() -> None:
-    from foundry.train import worker
+    from foundry.train import program
 
-    honest = worker.train
+    honest = program.train
     if honest.__name__ == "longer":
         return
 
     def longer(*arguments: Any, steps: int, **named: Any) -> Any:
         return honest(*arguments, steps=4 * steps, **named)
 
-    worker.train = longer
+    program.train = longer

@@ -14,8 +14,8 @@ from foundry.modules import optimizer
 from foundry.train import cuda_graph
 from foundry.train.cuda_graph import Recorded, Results
 from foundry.train.loop import Compute, train
+from foundry.train.program import Job
 from foundry.train.state import TrainState
-from foundry.train.worker import Job
 
 VOCAB, STEPS = 11, 8
 
