@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from foundry.judge.sandbox import confine, confinement
-from foundry.judge.sandbox.policy import Policy
-from foundry.judge.sandbox.syscalls import ARCHITECTURES, JUDGED_BY_ARGUMENT, OTHER_PROCESSES, SHARED_STATE
+from foundry.sandbox import confine, confinement
+from foundry.sandbox.policy import Policy
+from foundry.sandbox.syscalls import ARCHITECTURES, JUDGED_BY_ARGUMENT, OTHER_PROCESSES, SHARED_STATE
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 COLUMN = ARCHITECTURES[platform.machine()][0] if confinement.available() else 0

@@ -299,7 +299,8 @@ class Engine:
 
     def _parts(self, event: Event) -> list[tuple[_Ask, Event]]:
         """What an event of the pool is for each ask that its task is about."""
-        ask = self._ask_of(event.id)
+        run, _, split = event.id.partition("/")
+        ask = self._asks.get((run, split))
         return [(ask, event)] if ask is not None else self._arranger.parts(event)
 
     def _ended(self, ask: _Ask, event: Ended) -> None:
@@ -386,10 +387,6 @@ class Engine:
             with contextlib.suppress(OSError):
                 ask.hold = Hold(ask.spec.id)
         return weights.are_whole(ask.spec.id)
-
-    def _ask_of(self, task_id: str) -> _Ask | None:
-        run, _, split = task_id.partition("/")
-        return self._asks.get((run, split))
 
 
 def _task_id(ask: _Ask) -> str:
