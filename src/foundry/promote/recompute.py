@@ -88,7 +88,8 @@ def _again(
     given = judging.judge(baseline, candidate, Plan(**plan["rules"]), plan["seeds"], document["match"])
     if given is None:
         return None
-    again = {"plan": asdict(given.plan)}
+    fixed = document.get("plan") or {}  # an earlier version knew less of a plan
+    again: dict[str, Any] = {"plan": {key: value for key, value in asdict(given.plan).items() if key in fixed}}
     if given.word == "better" and (seeds := plan["remeasure"]):
         sides = [_remeasured(file, arm, document["split"], protocols, seeds) for arm in document["arms"]]
         if not all(len(side.scores) == len(seeds) for side in sides):
@@ -104,7 +105,7 @@ def _again(
 def _word(given: Verdict, document: dict[str, Any]) -> str:
     """The word, after the guards that aren't the judge's own: they look at what isn't in the ledger, and only block."""
     own = {guard.name for guard in given.guards}
-    for guard in document["guards"]:
+    for guard in document.get("guards", ()):
         if guard["name"] not in own and not guard["passed"]:
             return document["verdict"] if document["verdict"] != "better" else "not_better"
     return given.word
@@ -135,7 +136,7 @@ def _remeasured(file: LedgerFile, arm: dict[str, Any], split: str, protocols: se
         rows = file.rows(
             "SELECT id AS run, reason, bpb, protocol FROM runs LEFT JOIN scores ON run = id AND split = ? "
             "WHERE recipe = ? AND seed = ? AND budget_tokens = ?",
-            *(split, arm["recipe"], seed, arm["budget_tokens"]),
+            *(split, arm["recipe"], seed, arm.get("budget_tokens")),
         )
         rows = [row for row in rows if row["reason"] is not None or row["protocol"] in protocols]
         if len(rows) == 1:
