@@ -1,1 +1,1 @@
-"""Deciding what to run and what its results mean for the baseline: compare, sweep, promote."""
+"""Is B better than A: arms of an equal budget, screening, certification on fresh seeds. May not: change a baseline."""

@@ -1,1 +1,1 @@
-"""Runs: identity, the ledger of record, warm workers, and the engine that drives runs through train and judge."""
+"""Where runs are computed: the scheduler, worker processes, sandboxed code. May not: decide what is run or better."""
