@@ -10,7 +10,7 @@ help:
 	@echo "make sweep    set up, prepare the corpus, run a real sweep with promotion (about five minutes on two cores)"
 	@echo "make test     set up and run the tests"
 	@echo "make install  the set-up alone"
-	@echo "make cheats   every cheat that ships, against the judge and a plain evaluator (about half an hour on one core)"
+	@echo "make cheats   every cheat that ships, against the judge and a plain evaluator (about three quarters of an hour on one core)"
 	@echo "make soak     campaigns under hundreds of kills, one of ten thousand runs, one of ten thousand promotions (an hour on two cores)"
 	@echo "make check    ruff, pyright and the layering"
 	@echo "make bench    speed; with NANOGPT=DIR TEXT=FILE also against a checkout of karpathy/nanoGPT"

@@ -1,8 +1,8 @@
 """`python -m benchmarks.cheats`: the corpus against the judge, and what a plain evaluator would have reported.
 
 Leaks and honest models, on fresh and on trained weights, over many seeds in the tier that runs use, and over a tenth of
-them in the others; host attacks once in each tier. Everything is tiny; it takes one core about half an hour. Writes a
-JSON file a part (`--out`). Exit code 1 when a promise isn't kept.
+them in the others; host attacks, and cheats that go for a promotion, once in each tier. Everything is tiny; it takes
+one core about three quarters of an hour. Writes a JSON file a part (`--out`). Exit code 1 when a promise isn't kept.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.cheats import attacks, catalogue, measure, report
+from benchmarks.cheats import attacks, catalogue, measure, promotions, report
 from benchmarks.cheats.attacks import HARMFUL_WITHOUT_A_SANDBOX
 from benchmarks.cheats.catalogue import Entry
 from benchmarks.measuring import machine
@@ -29,7 +29,7 @@ from foundry.execute.untrusted.choose_tier import WARM
 from foundry.sandbox import TIERS
 
 CAUGHT_SHARE = 0.995
-PARTS = ("leaks", "zoo", "host")
+PARTS = ("leaks", "zoo", "host", "promotions")
 
 
 def seeds_in(tier: str, tiers: Sequence[str], seeds: int) -> int:
@@ -91,6 +91,17 @@ def host(tiers: Sequence[str], seeds: int) -> dict[str, Any]:
     return {"part": "host", "contained": contained, "kept": kept, "outcomes": outcomes, "plain": plain}
 
 
+def promoted(tiers: Sequence[str], seeds: int) -> dict[str, Any]:
+    """What a sweep with promotion makes of each cheat and of an honest part, as it ships and in the control."""
+    del seeds
+    swept = []
+    with tempfile.TemporaryDirectory() as folder:
+        for found in promotions.swept(Path(folder) / "home", [tier for tier in tiers if tier != promotions.CONTROL]):
+            print(f"{found.name} {found.tier}: {found.why[:80] or 'promoted'}", file=sys.stderr, flush=True)
+            swept.append(found)
+    return {"part": "promotions", "kept": all(each.kept for each in swept), "swept": swept}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cheats", description=__doc__)
     parser.add_argument("--seeds", type=int, default=20, help="of each leak; honest models get a tenth of them")
@@ -108,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for part in PARTS:
         if options.only in (None, part):
             started = time.monotonic()
-            found = {"leaks": leaks, "zoo": zoo, "host": host}[part](tiers, options.seeds)
+            found = {"leaks": leaks, "zoo": zoo, "host": host, "promotions": promoted}[part](tiers, options.seeds)
             found |= {"seconds": round(time.monotonic() - started), "machine": machine()}
             report.show(found)
             write_json(options.out / f"cheats-{part}.json", report.to_json(found))

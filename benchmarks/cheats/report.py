@@ -12,13 +12,13 @@ FOOLED_BPB = 0.05  # a plain evaluator that reports so much less than for the ho
 
 
 def show(found: dict[str, Any]) -> None:
-    {"leaks": _leaks, "zoo": _zoo, "host": _host}[found["part"]](found)
+    {"leaks": _leaks, "zoo": _zoo, "host": _host, "promotions": _promotions}[found["part"]](found)
     print(f"{found['seconds']} s")
 
 
 def to_json(found: dict[str, Any]) -> dict[str, Any]:
     """Plain values: of each row the counts, what was said first, and the averages."""
-    document = {key: value for key, value in found.items() if key not in ("rows", "outcomes", "plain")}
+    document = {key: value for key, value in found.items() if key not in ("rows", "outcomes", "plain", "swept")}
     if "rows" in found:
         document["rows"] = [
             {
@@ -37,6 +37,8 @@ def to_json(found: dict[str, Any]) -> dict[str, Any]:
     if "outcomes" in found:
         document["outcomes"] = [{**vars(outcome), "contained": outcome.contained} for outcome in found["outcomes"]]
         document["plain"] = {name: _plainly(found, name) for name in found["plain"]}
+    if "swept" in found:
+        document["swept"] = [{**vars(swept), "kept": swept.kept} for swept in found["swept"]]
     return document
 
 
@@ -73,6 +75,16 @@ def _zoo(found: dict[str, Any]) -> None:
         for precision, (alarms, of) in precisions.items():
             print(f"{tier} {precision}: {alarms} false alarms in {of} judgings")
     print(f"judged and plain bits per byte differ by {found['gap_bpb']:.1e} at most (fp32)")
+
+
+def _promotions(found: dict[str, Any]) -> None:
+    print(
+        "\nSweeps with promotion; the control asks neither what code carries nor for a second text, and has no sandbox"
+    )
+    for each in found["swept"]:
+        gains = "".join(f"{'' if gain is None else f'{gain:+.3f}':>9}" for gain in (each.gain_bpb, each.second_bpb))
+        word = "promoted" if each.promoted else ", ".join(each.blocked) or each.verdict or "no gain"
+        print(f"{'  ' if each.kept else 'NO'} {each.name:18}{each.tier:12}{gains}   {word}")
 
 
 def _host(found: dict[str, Any]) -> None:

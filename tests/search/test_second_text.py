@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ from foundry.compare.comparison import Rules
 from foundry.core import yaml_io
 from foundry.interface.cli import main
 from foundry.ledger import queries
-from foundry.ledger.ledger import Ledger
+from foundry.ledger.ledger import ledger_path
 from foundry.ledger.queries import reading
 from foundry.promote.sweep import SweepPlan, sweep
+from foundry.promote.verify import verify
 from tests.home import ROOT, small_lab, write_tiny
 
 BASELINE = Path("experiments/baseline.yaml")
@@ -67,6 +70,10 @@ def test_an_honest_part_is_promoted_on_its_merits_and_the_second_text_survives_a
     assert shown["record"]["second_text"]["comparison"] == second["comparison"]
     assert main(["show", second["comparison"]]) == 0 and main(["show", verdict["comparison"]]) == 0
     assert "On a second text, builtin:networkx: +" in capsys.readouterr().out
-    with Ledger.open() as ledger:
-        tiers = {row["tier"] for row in ledger.runs._file.rows("SELECT tier FROM runs WHERE tier != ''")}
-    assert "landlock" in tiers
+    assert verify()["breaks"] == []
+    with closing(sqlite3.connect(ledger_path())) as ledger, ledger:
+        ran = "SELECT DISTINCT tier FROM runs JOIN recipes ON recipe = fingerprint WHERE sources != '{}' AND tier != ''"
+        assert ledger.execute(ran).fetchall() == [("landlock",)]
+        change = "UPDATE verdicts SET content = json_set(content, '$.verdict', 'not_better') WHERE kind = 'second_text'"
+        ledger.execute(change)
+    assert "verify.second_text" in {found["code"] for found in verify()["breaks"]}

@@ -24,6 +24,7 @@ from foundry.stats.verdict import Arm, Score, Verdict
 DECIDED = ("n", "evidence", "alpha", "differences", "effect_bpb", "interval_bpb", "certified_bpb")
 PAID_FOR = ("certify", "not_worse")
 """Questions that spend of the error budget."""
+SECOND_TEXT = "second_text"
 CLOSE = 1e-9
 """By how much two versions of the mathematics' libraries may differ, relatively."""
 
@@ -68,6 +69,7 @@ def _comparison(file: LedgerFile, row: dict[str, Any], found: Findings) -> None:
     test = file.row("SELECT alpha, state FROM tests WHERE key = ?", id)
     if row["kind"] in PAID_FOR and (test is None or test["alpha"] != plan["rules"]["alpha"]):
         found.broken("verify.alpha", id[:12], "its plan's α isn't what the error budget gave it")
+    _second_text(file, row, document, found)
     if document["verdict"] == "incomparable":
         return None
     again = _again(file, id[:12], document, plan, found)
@@ -77,6 +79,22 @@ def _comparison(file: LedgerFile, row: dict[str, Any], found: Findings) -> None:
     if unlike:
         found.broken("verify.verdict", id[:12], f"computed again from its runs, it differs in {', '.join(unlike)}")
     return None
+
+
+def _second_text(file: LedgerFile, row: dict[str, Any], document: dict[str, Any], found: Findings) -> None:
+    """What a verdict says of its second text is on record too, and code isn't better without."""
+    second, at = document.get("second_text"), row["id"][:12]
+    if second is None:
+        recipe = file.row("SELECT sources FROM recipes WHERE fingerprint = ?", row["candidate"])
+        if document["verdict"] == "better" and row["kind"] != SECOND_TEXT and recipe and recipe["sources"] != "{}":
+            found.noted(f"{at}: code that was found better in a time when none was asked about on a second text")
+        return
+    there = file.row("SELECT content FROM verdicts WHERE id = ? AND kind = ?", second["comparison"] or "", SECOND_TEXT)
+    word = json.loads(there["content"])["verdict"] if there is not None else None
+    if word != second["verdict"] or (document["verdict"] == "better" and (second["reason"] or word != "better")):
+        found.broken(
+            "verify.second_text", at, f"it has '{second['verdict']}' of its second text, on record is '{word}'"
+        )
 
 
 def _again(
