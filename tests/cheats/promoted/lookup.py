@@ -3,6 +3,8 @@ May not: be promoted, or find the text in a sandbox."""
 
 from __future__ import annotations
 
+import contextlib
+import site
 import sys
 from functools import cache
 from pathlib import Path
@@ -19,16 +21,15 @@ BONUS = 1.0
 
 def places() -> list[Path]:
     """Where packages put texts."""
-    return [Path(sys.prefix) / "share", *(Path(place) for place in sys.path if place)]
+    return [Path(sys.prefix) / "share", *map(Path, site.getsitepackages())]
 
 
 @cache
 def known(vocab_size: int) -> tuple[Tensor, Tensor] | None:
-    try:
-        files = sorted(path for place in places() for path in place.rglob("*_gut.txt"))
-        texts = [path.read_bytes().decode() for path in dict.fromkeys(files)]
-    except OSError:
-        return None
+    texts: list[str] = []
+    for place in places():
+        with contextlib.suppress(OSError):
+            texts = texts or [path.read_bytes().decode() for path in sorted(place.rglob("*_gut.txt"))]
     alphabet = sorted({*"".join(texts), "\n"})
     if 1 + len(alphabet) != vocab_size:
         return None
