@@ -235,6 +235,16 @@ def test_a_run_of_an_unknown_recipe_is_refused_by_the_database_itself(ledger: Le
         ledger.runs.get("r")
 
 
+def test_a_forked_process_is_an_owner_of_its_own() -> None:
+    me, (reads, writes) = Owner.me(), os.pipe()
+    if (pid := os.fork()) == 0:
+        os.write(writes, str(Owner.me()).encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    theirs = Owner.parse(os.read(reads, 1000).decode())
+    assert theirs.pid == pid != me.pid and theirs.started >= me.started and not theirs.alive
+
+
 def test_an_owner_is_told_from_a_later_process_with_the_same_pid() -> None:
     me = Owner.me()
     assert me.alive and Owner.parse(str(me)) == me and me.pid == os.getpid()

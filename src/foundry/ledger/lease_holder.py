@@ -23,7 +23,7 @@ class Owner:
     @classmethod
     def me(cls) -> Owner:
         """This process."""
-        return cls(_boot_id(), os.getpid(), _started(os.getpid()) or 0)
+        return _me()
 
     @classmethod
     def parse(cls, text: str) -> Owner:
@@ -43,6 +43,14 @@ class Owner:
 def is_alive(owner: str | None) -> bool:
     """The same of an owner as the ledger keeps it; nobody isn't alive."""
     return owner is not None and Owner.parse(owner).alive
+
+
+@lru_cache(maxsize=1)  # asked for each run that is claimed
+def _me() -> Owner:
+    return Owner(_boot_id(), os.getpid(), _started(os.getpid()) or 0)
+
+
+os.register_at_fork(after_in_child=_me.cache_clear)
 
 
 @lru_cache(maxsize=1)
