@@ -24,8 +24,8 @@ Edit = Callable[[str, str, str], None]
 
 
 def forget() -> None:
-    source_code.code_of.cache_clear()
-    source_code._today.cache_clear()
+    source_code._look.cache_clear()
+    source_code._version.cache_clear()
 
 
 @pytest.fixture
@@ -76,6 +76,15 @@ def test_a_part_counts_where_it_is_named_and_what_it_is_made_of_too(edit: Edit) 
     assert training_code(MUON) != muon and training_code(BASELINE) == baseline
     changed = source_code.changed(muon)
     assert changed == ["modules/newton_schulz.py"] and source_code.changed(baseline) == []
+
+
+def test_a_file_is_read_once_in_however_many_recipes_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    forget()
+    parsed: list[bytes] = []
+    parse = source_code.ast.parse
+    monkeypatch.setattr(source_code.ast, "parse", lambda text: parsed.append(text) or parse(text))
+    found = {name for recipe in (BASELINE, MUON, BASELINE) for name in training_code(recipe)}
+    assert len(parsed) == len(found - {"torch"})
 
 
 def test_comments_docstrings_and_layout_are_no_part_of_it(edit: Edit) -> None:

@@ -19,7 +19,6 @@ Code = dict[str, str]
 """File below the package, or library → fingerprint of the file's syntax, or the library's version."""
 
 
-@cache
 def code_of(roots: tuple[str, ...], rooms: tuple[str, ...] = (), libraries: tuple[str, ...] = ()) -> Code:
     """The files of `roots`, and what they import, as far as it lies in `rooms` (folders or files). As it was when this
     process first asked: it runs what it has imported.
@@ -31,10 +30,22 @@ def code_of(roots: tuple[str, ...], rooms: tuple[str, ...] = (), libraries: tupl
     while waiting:
         file = waiting.pop()
         if file not in found:
-            tree = ast.parse((ROOT / file).read_bytes())
-            waiting += [name for name in _imported(tree) if name.startswith(rooms)]
-            found[file] = _fingerprint(tree)
-    return {**dict(sorted(found.items())), **{name: importlib.metadata.version(name) for name in libraries}}
+            found[file], imported = _look(file)
+            waiting += [name for name in imported if name.startswith(rooms)]
+    return {**dict(sorted(found.items())), **{name: _version(name) for name in libraries}}
+
+
+@cache  # by file: of combinations of kinds there is no end, and each would have most of its files in common
+def _look(file: str) -> tuple[str, tuple[str, ...]]:
+    """A file's fingerprint, and what it imports of the package."""
+    tree = ast.parse((ROOT / file).read_bytes())
+    imported = tuple(_imported(tree))
+    return _fingerprint(tree), imported
+
+
+@cache
+def _version(library: str) -> str:
+    return importlib.metadata.version(library)
 
 
 def is_file(name: str) -> bool:
@@ -47,11 +58,10 @@ def changed(code: Code) -> list[str]:
     return [name for name, known in code.items() if known != _today(name)]
 
 
-@cache
 def _today(name: str) -> str:
     if not name.endswith(".py"):
-        return importlib.metadata.version(name)
-    return _fingerprint(ast.parse((ROOT / name).read_bytes())) if is_file(name) else ""
+        return _version(name)
+    return _look(name)[0] if is_file(name) else ""
 
 
 def _fingerprint(tree: ast.Module) -> str:
