@@ -5,6 +5,8 @@ Shapes: B rows, T tokens, V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -21,11 +23,13 @@ def generate(
     top_k: int = 0,
     generator: torch.Generator | None = None,
     cached: bool = True,
+    told: Callable[[int], None] = lambda count: None,
 ) -> Tensor:
     """ids [B, T] → [B, T + max_new_tokens]: the prompt and what follows it.
 
     temperature: 0 takes the likeliest token; top_k: 0 for the whole vocabulary; generator: on the ids' device;
-    cached: False reads the whole context for each token, for a model whose code may know no cache.
+    cached: False reads the whole context for each token, for a model whose code may know no cache; told: hears how
+    many there are after each.
     When the context is full, the last half of it is read again into a fresh cache: positions start from 0 once more,
     and a token costs as much as before, on average. A prompt longer than the context is cut to its end.
     Raises ValueError for a stacked model, an empty prompt, or a temperature or top_k below 0.
@@ -40,7 +44,7 @@ def generate(
     model.eval()
     try:
         cache, unread = Cache(), ids[:, -context:]
-        for _ in range(max_new_tokens):
+        for count in range(1, max_new_tokens + 1):
             if not cached:
                 cache, unread = Cache(), ids[:, -context:]
             elif cache.length + unread.shape[1] > context:
@@ -48,6 +52,7 @@ def generate(
             logits_BV = model.logits(model.stream(unread, cache if cached else None)[:, -1:])[:, 0]
             unread = choose(logits_BV, temperature, top_k, generator)
             ids = torch.cat((ids, unread), dim=1)
+            told(count)
     finally:
         model.train(training)
     return ids

@@ -64,6 +64,28 @@ def test_a_narrow_terminal_is_told_everything(
     assert "0123456789ab" in printed and "1.2345" in printed and "…" not in printed
 
 
+@pytest.mark.parametrize("columns", [80, 66])
+def test_the_log_at_80_columns_breaks_no_id_and_no_number(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    common = {"recipe": "b" * 32, "seed": 2**62 + 12345678, "tokens": 1_843_200, "seconds": 1234.5}
+    ends = [("failed", "timeout", None, None), ("done", None, None, 3.5658), ("trained", None, 3.7053, 3.5)]
+    rows = [
+        {**common, "run": f"{i}123456789abcdef", "name": "position:rope+set:train.optimizer.lr=2e-3", "status": status,
+         "reason": reason, "val_bpb": bpb, "certification_bpb": certified}
+        for i, (status, reason, bpb, certified) in enumerate(ends)
+    ]  # fmt: skip
+    report.log({"runs": rows, "weights": {"runs": 0, "bytes": 0}}, filtered=False)
+    printed = capsys.readouterr().out
+    words = printed.split()
+    for row in rows:
+        assert row["run"][:12] in words
+    assert words.count("1,843,200") == words.count("1234.5") == 3 and {"timeout", "trained"} < set(words)
+    assert "3.5658*" in words and "3.7053" in words and "* bits per byte of certification text" in printed
+    assert max(map(len, printed.splitlines()[:-1])) <= columns
+
+
 def foundry(*arguments: str, stdout: Any = subprocess.PIPE, **more: Any) -> subprocess.Popen[Any]:
     command = [sys.executable, "-m", "foundry", *arguments]
     return subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, **more)

@@ -60,8 +60,14 @@ def faults(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 @needs_sandbox
 @pytest.mark.parametrize("name", ["attention/causal_convolution", "norm/group_norm"])
-def test_a_sound_file_passes_every_clause_and_the_judge(name: str) -> None:
-    document = check(workspace("zoo") / "modules" / f"{name}.py")
+def test_a_sound_file_passes_every_clause_and_the_judge_and_how_far_it_is_is_told(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foundry.core.pace.LINE_SECONDS", 0.0)
+    lines: list[str] = []
+    document = check(workspace("zoo") / "modules" / f"{name}.py", lines.append)
+    assert "against its contract, in a sandbox (landlock)" in lines[0] and "  on trial: " in "".join(lines[1:-2])
+    assert lines[-2:] == ["judging it with fresh weights", "judging it with trained weights"]
     assert document["ok"] and document["faults"] == [] and document["tier"] == "landlock"
     assert {"imports", "check_no_gradient_from_the_future", "trains", "judged"} <= set(document["passed"])
 

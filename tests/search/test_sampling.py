@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,8 @@ def trained(recipe: Recipe) -> str:
     return result.id
 
 
-def text(run: str) -> str:
-    return sample(run[:12], "a", 40, 1.0, 0, seed=3)["text"]
+def text(run: str, say: Callable[[str], None] = lambda line: None) -> str:
+    return sample(run[:12], "a", 40, 1.0, 0, 3, say)["text"]
 
 
 @pytest.fixture
@@ -43,10 +44,18 @@ def corpus(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "good.jsonl"
 
 
-def test_a_run_speaks_its_own_letters_whatever_becomes_of_the_corpus(corpus: Path, tmp_path: Path) -> None:
+def test_a_run_speaks_its_own_letters_whatever_becomes_of_the_corpus_and_says_how_far_it_is(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = trained(Recipe.load(BASELINE))
     said = text(run)
     assert set(said) <= set(LETTERS)
+    monkeypatch.setattr("foundry.core.pace.LINE_SECONDS", 0.0)
+    lines: list[str] = []
+    assert text(run, lines.append) == said
+    assert lines[0] == "writing 40 tokens with baseline, seed 1" and lines[1:] == [
+        f"  {count} of 40 tokens" for count in range(1, 41)
+    ]
     write_corpus(corpus, LETTERS.upper() + "z")
     assert text(run) == said
     corpus.unlink()

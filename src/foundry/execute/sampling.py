@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import importlib
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from foundry.core.errors import RunFailure, WorkError
+from foundry.core.pace import now_and_then
 from foundry.data.prepared import read_tokenizer
 from foundry.data.tokenizer import Tokenizer
 from foundry.ledger import queries
@@ -23,9 +25,17 @@ SECONDS = 600.0
 MEMORY_BYTES = 8 << 30
 
 
-def sample(run: str, prompt: str, tokens: int, temperature: float, top_k: int, seed: int) -> dict[str, Any]:
-    """{"run", "prompt", "text"}. Raises RequestError for an unknown run or prompt; WorkError without weights, or for
-    code that fails."""
+def sample(
+    run: str,
+    prompt: str,
+    tokens: int,
+    temperature: float,
+    top_k: int,
+    seed: int,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """{"run", "prompt", "text"}; `say` hears how far it is. Raises RequestError for an unknown run or prompt; WorkError
+    without weights, or for code that fails."""
     row = queries.run(run)
     weights = weights_folder(row["run"])
     if not are_whole(row["run"]):
@@ -44,8 +54,9 @@ def sample(run: str, prompt: str, tokens: int, temperature: float, top_k: int, s
         "seed": seed,
     }
     asked["cached"] = not recipe["sources"]
+    say(f"writing {tokens} tokens with {row['name'] or row['run'][:12]}, seed {row['seed']}")
     with Hold(row["run"]):
-        said = _in_sandbox(asked, row["recipe"]) if recipe["sources"] else continued(asked)
+        said = _in_sandbox(asked, row["recipe"], say) if recipe["sources"] else continued(asked, say=say)
     try:
         text = tokenizer.decode([int(id) for id in said["ids"]])
     except (TypeError, ValueError, KeyError, OverflowError):
@@ -53,7 +64,9 @@ def sample(run: str, prompt: str, tokens: int, temperature: float, top_k: int, s
     return {"run": row["run"], "prompt": prompt, "text": text}
 
 
-def continued(asked: dict[str, Any], line: object = None, supply: object = None) -> dict[str, Any]:
+def continued(
+    asked: dict[str, Any], line: object = None, supply: object = None, say: Callable[[str], None] = lambda line: None
+) -> dict[str, Any]:
     """{"ids"}: the prompt's and what follows them. Also the target of the process in the sandbox."""
     import torch
 
@@ -65,8 +78,11 @@ def continued(asked: dict[str, Any], line: object = None, supply: object = None)
     model = build(validate(ModelConfig, asked["model"], "model"), asked["vocab_size"])
     load_weights(Path(asked["checkpoint"]), model)
     ids, draw = torch.tensor([asked["ids"]]), torch.Generator().manual_seed(asked["seed"])
+    maybe, how = now_and_then(say), (asked["temperature"], asked["top_k"], draw, asked["cached"])
     with torch.inference_mode():
-        out = generate(model.eval(), ids, asked["tokens"], asked["temperature"], asked["top_k"], draw, asked["cached"])
+        out = generate(
+            model.eval(), ids, asked["tokens"], *how, lambda count: maybe(f"  {count} of {asked['tokens']} tokens")
+        )
     return {"ids": out[0].tolist()}
 
 
@@ -86,7 +102,7 @@ def _tokenizer(row: dict[str, Any], content: dict[str, Any]) -> Tokenizer:
     return data.tokenizer()
 
 
-def _in_sandbox(asked: dict[str, Any], recipe: str) -> dict[str, Any]:
+def _in_sandbox(asked: dict[str, Any], recipe: str, say: Callable[[str], None]) -> dict[str, Any]:
     from foundry.execute.untrusted.child_handle import Inner
     from foundry.execute.untrusted.choose_tier import asked_tier, tier_for
     from foundry.train import checkpoint
@@ -100,7 +116,9 @@ def _in_sandbox(asked: dict[str, Any], recipe: str) -> dict[str, Any]:
         checkpoint.copy(Path(asked["checkpoint"]), folder / "weights")
         asked = {**asked, "checkpoint": str(folder / "weights")}
         target, printed = f"{__name__}:continued", folder / "printed.txt"
-        inner = Inner(target, asked, folder, workspace, tier_for(asked_tier()), MEMORY_BYTES, printed=printed)
+        tier = tier_for(asked_tier())
+        say(f"  its code runs in a sandbox ({tier}), for {SECONDS:g} s at most")
+        inner = Inner(target, asked, folder, workspace, tier, MEMORY_BYTES, printed=printed)
         inner.hear_out(SECONDS)
         try:
             return inner.result()

@@ -20,15 +20,18 @@ def register(app: typer.Typer) -> None:
 
 def check(
     file: Annotated[Path, typer.Argument(help="A file in workspace/modules/SLOT/, or workspace/model.py.")],
+    progress: options.Progress = None,
     as_json: Json = False,
 ) -> None:
     """Try a workspace file against its slot's contract and the judge's probes. Exit code 1 when it breaks something.
 
     Example: foundry check workspace/modules/attention/mine.py
     """
+    from foundry.interface.progress import Display
     from foundry.promote.check import check as verb
 
-    document = verb(file)
+    with Display(progress, as_json) as display:
+        document = verb(file, display.say)
     emit(document) if as_json else _report(document)
     raise typer.Exit(0 if document["ok"] else 1)
 

@@ -163,6 +163,7 @@ def sample(
     temperature: Annotated[float, options.real(0, 1000, "0 takes the likeliest token each time.")] = 0.8,
     top_k: Annotated[int, typer.Option(min=0, max=1 << 30, help="Choose among the likeliest k; 0 for all.")] = 0,
     seed: options.Seed = 0,
+    progress: options.Progress = None,
     as_json: Json = False,
 ) -> None:
     """Generate text with a trained run.
@@ -170,8 +171,10 @@ def sample(
     Example: foundry sample 3fa9c1 "To be, or" --tokens 200
     """
     from foundry.execute.sampling import sample as verb
+    from foundry.interface.progress import Display
 
-    document = verb(run, prompt, tokens, temperature, top_k, seed)
+    with Display(progress, as_json) as display:
+        document = verb(run, prompt, tokens, temperature, top_k, seed, display.say)
     emit(document) if as_json else console.print(document["text"])
 
 

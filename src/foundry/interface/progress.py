@@ -14,12 +14,12 @@ from typing import Any, Literal, Self
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from foundry.core import files
+from foundry.core.pace import LINE_SECONDS
 from foundry.execute.result import RunResult
 from foundry.interface.terminal import PlainConsole, shown
 from foundry.ledger.run_spec import RunSpec
 
 Mode = Literal["plain", "json", "none"]
-LINE_SECONDS = 10.0  # between two lines about the same run where there is no terminal
 
 
 class Display:

@@ -229,27 +229,33 @@ def log(document: Document, filtered: bool) -> None:
     rows, weights = document["runs"], document["weights"]
     table(
         "",
-        ("run", "recipe", "seed", "status", "bits per byte", "", "tokens", "seconds"),
+        ("run", "recipe", "seed", "status", "bpb", "tokens", "seconds"),
         [
             (
                 row["run"][:12],
                 row["name"] or row["recipe"][:12],
                 str(row["seed"])[-8:],
-                f"{row['status']}: {row['reason']}" if row["reason"] else row["status"],
-                number(row["val_bpb"]) or number(row["certification_bpb"]),
-                "certification" if row["val_bpb"] is None and row["certification_bpb"] is not None else "",
+                row["reason"] or row["status"],
+                number(row["certification_bpb"]) + "*" if _is_certification(row) else number(row["val_bpb"]),
                 f"{row['tokens']:,}" if row.get("tokens") else "",
                 f"{row['seconds']:.1f}" if row.get("seconds") is not None else "",
             )
             for row in rows
         ],
     )
+    if any(map(_is_certification, rows)):
+        console.print("* bits per byte of certification text; of validation text everywhere else")
     if not rows:
         start = "No runs yet. Start with: foundry sweep position rope alibi --promote"
         console.print("No run of those asked for." if filtered else start)
     if weights["runs"]:
         taken = f"{weights['bytes'] / 1e6:,.1f} MB"
         console.print(f"\nWeights of {weights['runs']} runs on the disk, {taken}: {RULE}.")
+
+
+def _is_certification(row: Document) -> bool:
+    """Whether the only score of a run is on certification text."""
+    return row["val_bpb"] is None and row["certification_bpb"] is not None
 
 
 def diff(document: Document) -> None:

@@ -13,7 +13,7 @@ from typing import IO, Any, cast
 
 from rich.console import Console
 from rich.measure import Measurement
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from foundry.core.files import as_document
@@ -22,6 +22,13 @@ NARROW = 60
 """Columns of a terminal below which a table that doesn't fit is told row by row."""
 WIDEST = 10_000
 """Columns of a file's lines."""
+WHOLE = ("run", "seed", "status")
+"""Columns whose cells are never broken: ids are copied from there. So are numbers'."""
+NUMERIC = ("bits", "bpb", "gain", "tokens", "seconds", "FLOP", "train loss")
+
+
+MOST_BROKEN = 8
+"""Columns of the terminal in which words may have to do."""
 
 
 def shown(text: str) -> str:
@@ -43,17 +50,20 @@ console = PlainConsole()
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table; cells are wrapped where it doesn't fit, and on a narrow terminal each row is told by itself."""
+    """A table; where it doesn't fit words are wrapped, but no id and no number, and where that isn't enough each row is
+    told by itself."""
     made = Table(title=title or None, title_justify="left", show_edge=False, pad_edge=False, header_style="bold")
     for column in columns:
-        numeric = column.startswith(("bits", "gain", "tokens", "seconds", "FLOP", "train loss"))
-        made.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        numeric = column.startswith(NUMERIC)
+        whole = numeric or column in WHOLE
+        made.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         made.add_row(*row)
+    narrowest = sum(_narrowest(console, each) for each in made.columns) + 3 * (len(columns) - 1)
     wide = Measurement.get(console, console.options.update(width=WIDEST), made).maximum
     if not (console.is_terminal or "COLUMNS" in os.environ):  # a file or a pipe has no width
         return PlainConsole(width=wide).print(made)
-    if wide <= console.width or console.width >= NARROW:
+    if wide <= console.width or (console.width >= NARROW and narrowest <= console.width):
         return console.print(made, width=console.width, soft_wrap=False)
     if title:
         console.print(title)
@@ -63,6 +73,12 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
         )
         console.print()
     return None
+
+
+def _narrowest(console: Console, column: Column) -> int:
+    """Columns of the terminal that one of a table takes at least."""
+    cells = [Measurement.get(console, console.options, cell).maximum for cell in (column.header, *column.cells)]
+    return max(cells) if column.no_wrap else min(MOST_BROKEN, max(cells))
 
 
 def emit(document: dict[str, Any]) -> None:

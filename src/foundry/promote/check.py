@@ -10,7 +10,7 @@ import importlib
 import os
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from foundry import contract
 from foundry.core import code
 from foundry.core.errors import FoundryError, RequestError, RunFailure
 from foundry.core.files import why_no_file
+from foundry.core.pace import now_and_then
 from foundry.core.slot import Slot
 from foundry.core.slots import SLOTS
 from foundry.execute.untrusted.child_handle import Inner, printable
@@ -92,8 +93,9 @@ def locate(file: Path) -> Place:
     raise RequestError("check.no_slot", str(file), "is in no slot's folder", choices=folders, hint=hint)
 
 
-def check(file: Path) -> dict[str, Any]:
-    """{"file", "slot", "kind", "ok", "passed", "faults", "printed", "tier", "seconds"}; `ok` when `faults` is empty.
+def check(file: Path, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+    """{"file", "slot", "kind", "ok", "passed", "faults", "printed", "tier", "seconds"}; `ok` when `faults` is empty;
+    `say` hears how far it is.
 
     A fault has clause, contract (where the clause stands), says, seen, line (of the file, or null) and mend. Raises
     RequestError for a file that can't be checked, or on a machine without the sandbox tier that is asked for.
@@ -106,7 +108,7 @@ def check(file: Path) -> dict[str, Any]:
         number = error.path.rpartition(":")[2]
         passed, printed, faults = [], "", [_fault("imports", error.message, int(number) if number.isdigit() else None)]
     else:
-        passed, faults, printed = _tried(place, tier)
+        passed, faults, printed = _tried(place, tier, say)
     for fault in faults:
         fault["mend"] = contract.hint(fault["clause"]) or HINTS.get(fault["clause"], "")
     return {
@@ -122,7 +124,7 @@ def check(file: Path) -> dict[str, Any]:
     }
 
 
-def _tried(place: Place, tier: str) -> tuple[list[str], list[dict[str, Any]], str]:
+def _tried(place: Place, tier: str, say: Callable[[str], None]) -> tuple[list[str], list[dict[str, Any]], str]:
     """Clauses passed, faults, and the end of what the code printed."""
     before = os.environ.get("FOUNDRY_WORKSPACE")
     os.environ["FOUNDRY_WORKSPACE"] = str(place.workspace)  # the judge's contestants look there
@@ -130,9 +132,11 @@ def _tried(place: Place, tier: str) -> tuple[list[str], list[dict[str, Any]], st
         with tempfile.TemporaryDirectory(prefix="foundry-check-") as name:
             folder = Path(name)
             printed = folder / "printed.txt"  # never on our own stdout, where the document goes
-            passed, faults = _inside(place, folder / "sandbox", printed, tier)
+            say(f"trying {place.kind} against its contract, in a sandbox ({tier}), for {SECONDS:g} s at most")
+            passed, faults = _inside(place, folder / "sandbox", printed, tier, now_and_then(say))
             if "trains" in passed or not faults:
                 for state in ("fresh", "trained"):
+                    say(f"judging it with {state} weights")
                     fault = _probed(place, folder, state, tier)
                     if fault is not None:
                         faults.append(fault)
@@ -149,7 +153,9 @@ def _tried(place: Place, tier: str) -> tuple[list[str], list[dict[str, Any]], st
             os.environ["FOUNDRY_WORKSPACE"] = before
 
 
-def _inside(place: Place, folder: Path, printed: Path, tier: str) -> tuple[list[str], list[dict[str, Any]]]:
+def _inside(
+    place: Place, folder: Path, printed: Path, tier: str, maybe: Callable[[str], None]
+) -> tuple[list[str], list[dict[str, Any]]]:
     """What is tried in the sandbox. What ends it, or takes too long, is a fault of the clause that was on trial."""
     # Before the fork, because confined they would look for places to write: what an optimizer's first step imports
     importlib.import_module("torch._dynamo")
@@ -168,9 +174,13 @@ def _inside(place: Place, folder: Path, printed: Path, tier: str) -> tuple[list[
     inner = Inner(
         "foundry.promote.check_child:main", payload, folder, place.workspace, tier, MEMORY_BYTES, printed=printed
     )
-    timed_out = inner.hear_out(SECONDS)
-    tried = [m["tell"]["clause"] for m in inner.messages if isinstance(m.get("tell"), dict) and "clause" in m["tell"]]
-    clause = printable(str(tried[-1])) if tried else "imports"
+
+    def on_trial() -> str:
+        told = (m["tell"] for m in reversed(inner.messages) if isinstance(m.get("tell"), dict))
+        return printable(str(next((each["clause"] for each in told if "clause" in each), "imports")))
+
+    timed_out = inner.hear_out(SECONDS, lambda: maybe(f"  on trial: {on_trial()}"))
+    clause = on_trial()
     try:
         return _heard(inner.result())
     except RunFailure as failure:

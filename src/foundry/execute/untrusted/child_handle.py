@@ -85,13 +85,15 @@ class Inner:
             self.hear(LOOK_SECONDS)
             tell()
 
-    def hear_out(self, seconds: float) -> bool:
-        """Hear all that it says, for so many attended seconds at most, then end it; whether it was cut short."""
+    def hear_out(self, seconds: float, tell: Callable[[], None] = lambda: None) -> bool:
+        """Hear all that it says, for so many attended seconds at most, then end it; whether it was cut short. `tell` is
+        called meanwhile."""
         clock = Attended()
         deadline = clock.now() + seconds
         try:
             while self.open and clock.now() < deadline:
                 self.hear(LOOK_SECONDS)
+                tell()
         finally:
             cut_short = self.open
             self.end()
