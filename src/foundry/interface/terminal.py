@@ -24,11 +24,9 @@ WIDEST = 10_000
 """Columns of a file's lines."""
 WHOLE = ("run", "seed", "status")
 """Columns whose cells are never broken: ids are copied from there. So are numbers'."""
-NUMERIC = ("bits", "bpb", "gain", "tokens", "seconds", "FLOP", "train loss")
-
-
 MOST_BROKEN = 8
 """Columns of the terminal in which words may have to do."""
+NUMERIC = ("bits", "bpb", "gain", "tokens", "seconds", "FLOP", "train loss")
 
 
 def shown(text: str) -> str:

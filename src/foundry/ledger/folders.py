@@ -7,7 +7,6 @@ ones that have weights. May not: touch a record, or a folder that the ledger doe
 
 from __future__ import annotations
 
-import re
 import shutil
 from typing import TYPE_CHECKING
 
@@ -21,12 +20,11 @@ MOST = 4096
 EVERY = 256
 """Runs between two looks, which list every folder."""
 RULE = f"the newest {MOST:,} runs keep their folder, and older ones with weights"
-_NAME = re.compile("[0-9a-f]{16}")
 
 
 def tidy(ledger: Ledger) -> list[str]:
     """Remove the folders that the rule doesn't keep; their names. One in use waits for another time."""
-    names = [place.name for place in places.runs().iterdir() if _NAME.fullmatch(place.name)]
+    names = [place.name for place in places.runs().glob("[0-9a-f]" * 16)]
     superfluous = ledger.runs.forgettable(names, MOST) if len(names) > MOST else []
     return [name for name in superfluous if _remove(name)]
 
