@@ -18,6 +18,8 @@ from foundry.stats.verdict import Arm, Cost, Score, judge, remeasure
 
 REMEASURED_PAIRS = 8
 FIRST_SEASON = Budget()
+COURT_FROM, REMEASURED_FROM, _FREE = 1 << 62, (1 << 62) + (1 << 61), (1 << 61) - 1
+"""A field that replays records tells by a seed which of them it may show; no contestant sees one of these."""
 
 
 @final
@@ -52,7 +54,7 @@ class FieldCourt:
         attempt = f"{champion}|{candidate}|{margin_bpb}|{self.tests}"
         # relevant_bpb only tells `not_better` from `underpowered`, and finding one takes longer than a whole replay
         plan = Plan(given.alpha, sigma0_bpb, given.pairs, min_effect_bpb=-margin_bpb, relevant_bpb=sigma0_bpb)
-        seeds, found = certification_seeds(self.secret, attempt, given.pairs), None
+        seeds, found = [COURT_FROM | s & _FREE for s in certification_seeds(self.secret, attempt, given.pairs)], None
         arms = unrun = (_arm(champion), _arm(candidate))
         for seed in seeds:
             arms = self._run(arms, seed)
@@ -61,7 +63,8 @@ class FieldCourt:
         assert found is not None  # the last pair decides
         flops = 0.0
         if found.word == "better" and self.remeasured:
-            fresh, again = remeasurement_seeds(self.secret, attempt, self.remeasured), unrun
+            drawn, again = remeasurement_seeds(self.secret, attempt, self.remeasured), unrun
+            fresh = [REMEASURED_FROM | s & _FREE for s in drawn]
             for seed in fresh:
                 again = self._run(again, seed)
             found = remeasure(found, *again, fresh)

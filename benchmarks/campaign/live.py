@@ -18,6 +18,7 @@ from random import Random
 from statistics import fmean
 from typing import Any
 
+from benchmarks.campaign.court import COURT_FROM
 from benchmarks.campaign.factorial import FACTORS, recipe
 from benchmarks.campaign.measures import TARGETS, measured
 from benchmarks.campaign.record import JUDGED_BYTES, TABLE
@@ -27,7 +28,6 @@ from foundry.campaign.environment import FULL, Point
 from foundry.compare.session import Lab, Settings
 from foundry.core import places
 from foundry.core.files import write_json
-from foundry.stats.fresh_seeds import SCREENING_BELOW
 
 UNRECORDED = 1_000_000
 """Screening's seeds begin here; the table's end far below."""
@@ -46,7 +46,7 @@ class LiveWorld:
         numbers = [int(number) for number in point.split(".")[:-1]]
         of = recipe(tuple(all_[number] for all_, number in zip(FACTORS.values(), numbers, strict=True)))
         tokens = of.steps(int(of.budget.tokens * share)) * of.step_tokens
-        seed = seed if seed >= SCREENING_BELOW else seed + self.first_seed
+        seed = seed if seed >= COURT_FROM else seed + self.first_seed
         [result] = self.lab.gather([(self.lab.arm_of(of, tokens), seed ^ (noop << 40))], split)
         self.runs, self.seconds = self.runs + 1, self.seconds + time.perf_counter() - began
         return result.bpb

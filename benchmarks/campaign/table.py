@@ -25,18 +25,17 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from benchmarks.campaign.court import REMEASURED_FROM
 from benchmarks.campaign.factorial import FACTORS
 from foundry.campaign.environment import FULL, Outcome, Point, Wanted
 from foundry.core.errors import RequestError
 from foundry.mutate import words_of
-from foundry.stats.fresh_seeds import SCREENING_BELOW
 
 NOOP = "noop"
 SHARES = (0.25, FULL)
 """What rungs the table has."""
 Kind = Literal["drawn", "disjoint"]
 _DIVISION = {"decided on": 0.5, "measured again": 0.2, "truth": 0.3}
-_REMEASURED_FROM = SCREENING_BELOW + (1 << 61)
 
 
 @dataclass(frozen=True)
@@ -162,7 +161,7 @@ class TableWorld:
         self._truths: dict[tuple[int, str], float] = {}
 
     def run(self, point: Point, seed: int, share: float = FULL, split: str = "validation") -> float | None:
-        rows = self.rows["decided on" if seed < _REMEASURED_FROM else "measured again"]
+        rows = self.rows["decided on" if seed < REMEASURED_FROM else "measured again"]
         own = "" if point == self.table.recipe(point) else point if self.table.flat else point.rpartition(".")[2]
         row = Random(f"{self._salt}|{seed}|{own}").choice(rows)
         score = float(self.table.scores[split, share][self.table.row(point), row])

@@ -244,7 +244,7 @@ def test_queries_cant_write(ledger: Ledger, path: Path) -> None:
 
 def test_a_whole_process_that_reads_imports_nothing_heavy(large: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from foundry.runs import queries\n"
+        "import sys; from pathlib import Path; from foundry.ledger import queries\n"
         "rows = queries.log(path=Path(sys.argv[1])); queries.show(rows[0]['run'], Path(sys.argv[1]))\n"
         "print([name for name in ('torch', 'pydantic', 'numpy', 'ruamel') if name in sys.modules])"
     )

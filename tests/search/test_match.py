@@ -214,7 +214,7 @@ def test_workspace_code_is_rehearsed_in_its_sandbox_and_nowhere_else(
         monkeypatch.setattr(lab.ledger.recipes, "put", lambda recipe: None)
         monkeypatch.setattr(type(lab.engine.guard), "training", lambda guard, recipe, run, memory: {"sandboxed": run})
         pool: Any = Events(monkeypatch, told(step=5), told(step=9), Ended("a", {}))
-        calibrate._block(lab, pool, lab.arm_of(Recipe.load(BASELINE)))  # pyright: ignore[reportPrivateUsage]
+        calibrate._block(lab, pool, replace(lab.arm_of(Recipe.load(BASELINE)), confined=True))  # pyright: ignore[reportPrivateUsage]
     (task,) = pool.tasks
     assert task.target == "foundry.execute.untrusted.harness:train" and set(task.payload) == {"sandboxed"}
 

@@ -61,7 +61,8 @@ def test_a_focal_candidate_with_the_lower_training_loss_loses(home: Path) -> Non
     write_tiny(BASELINE, train__optimizer__lr=1e-2, budget__tokens=64 * 60)
     with small_lab() as lab:
         document = run_sweep(lab, "set:train.loss={kind: focal, gamma: 5.0}", promote=True)
-        spec = lab.spec(lab.arm_of(Recipe.load(BASELINE)), 1)
+        baseline = lab.arm_of(Recipe.load(BASELINE))
+        spec = lab.spec(baseline, lab.screening_seeds([baseline.recipe], [1])[0])
         baseline_loss = lab.ledger.runs.get(spec.id)["train_loss"]
     focal = document["candidates"][0]
     assert focal["runs"][0]["train_loss"] < baseline_loss

@@ -20,7 +20,8 @@ FULL = 1.0
 class Wanted:
     """One complete run: `point` with `seed` on `share` of the full budget, its schedule rescaled to that.
 
-    Runs with the same seed and share are a pair. Seeds below 2**62 are screening's, those above the court's.
+    Runs with the same seed and share are a pair. On the validation split a seed is a number from which
+    the real field draws one; those of a replay's court lie beyond all of these (court.py).
     """
 
     point: Point

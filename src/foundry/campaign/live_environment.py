@@ -105,7 +105,10 @@ class LabField:
                 outcomes[each] = Outcome(None, 0.0, reason, str(error))
         for split in dict.fromkeys(each.split for each in arms):
             asked = [each for each in arms if each.split == split]
-            results = self.lab.gather([(arms[each], each.seed) for each in asked], split)
+            numbers = sorted({each.seed for each in asked})
+            drawn = self.lab.screening_seeds((arms[each].recipe for each in asked), numbers)
+            seeds = dict(zip(numbers, drawn, strict=True))
+            results = self.lab.gather([(arms[each], seeds[each.seed]) for each in asked], split)
             for each, result in zip(asked, results, strict=True):
                 flops = result.facts.get("flops") or float(arms[each].flops)  # a failed run: what it might have cost
                 outcomes[each] = Outcome(result.bpb, flops, result.reason, result.detail)

@@ -18,12 +18,13 @@ from typing import Any
 
 from foundry.compare.match import Arm, arm, choose, matched, whole_steps
 from foundry.compare.session import Lab
-from foundry.core import places
 from foundry.core.errors import RequestError, WorkError
 from foundry.core.fingerprint import fingerprint
 from foundry.execute.local import Ended, Pool, Progress, Task
+from foundry.ledger.weights import run_folder
 from foundry.recipe import Recipe
 from foundry.stats import step_timing
+from foundry.stats.fresh_seeds import SECRET_BYTES, fresh_seed
 from foundry.stats.step_timing import Timing
 from foundry.stats.verdict import Match
 from foundry.train.throughput import REHEARSED_STEPS
@@ -50,8 +51,11 @@ def in_seconds(lab: Lab, baseline: Arm, candidate: Arm) -> Arm:
     `candidate` has as many tokens as the baseline. Raises WorkError when a rehearsal fails or the machine is never
     quiet, RequestError when not one step fits.
     """
-    key = fingerprint(["calibration", *_identity(lab, baseline), *_identity(lab, candidate), _machine(lab)])
-    known = lab.ledger.verdicts.fix_plan(key, 0, lambda: _measure(lab, baseline, candidate))
+    code = bool(candidate.recipe.sources())  # then the baseline is rehearsed as it will be trained beside it
+    arms = (replace(baseline, confined=code), replace(candidate, confined=code))
+    identities = [*_identity(lab, baseline), *_identity(lab, candidate), *(["confined"] if code else [])]
+    key = fingerprint(["calibration", *identities, _machine(lab)])
+    known = lab.ledger.verdicts.fix_plan(key, 0, lambda: _measure(lab, *arms))
     timing = Timing(**known["timing"])
     steps = timing.steps_for(baseline.due / baseline.recipe.step_tokens)
     if steps < 1:
@@ -70,14 +74,15 @@ def in_seconds(lab: Lab, baseline: Arm, candidate: Arm) -> Arm:
 def _measure(lab: Lab, baseline: Arm, candidate: Arm) -> dict[str, Any]:
     """The first measurement that holds still, and the drift of those that were void before it."""
     voided: list[float] = []
-    with Pool(1) as pool:
-        for _ in range(TRIES):
-            lab.say(f"timing {baseline.name} and {candidate.name}, one at a time")
-            timing = step_timing.read([_block(lab, pool, (baseline, candidate)[side]) for side in step_timing.ORDER])
-            if timing.steady:
-                return {"timing": timing.to_json(), "voided_drifts": voided, "on": _machine(lab)}
-            lab.say(f"void: step times of one arm disagree by {timing.drift:.0%}, another load is on this machine")
-            voided.append(timing.drift)
+    for _ in range(TRIES):
+        lab.say(f"timing {baseline.name} and {candidate.name}, one at a time")
+        timing = step_timing.read(
+            [_block(lab, lab.engine.pool, (baseline, candidate)[side]) for side in step_timing.ORDER]
+        )
+        if timing.steady:
+            return {"timing": timing.to_json(), "voided_drifts": voided, "on": _machine(lab)}
+        lab.say(f"void: step times of one arm disagree by {timing.drift:.0%}, another load is on this machine")
+        voided.append(timing.drift)
     raise WorkError(
         "match.unsteady",
         "--match seconds",
@@ -100,16 +105,19 @@ def _block(lab: Lab, pool: Pool, arm: Arm) -> float:
 
 
 def _rehearsed(lab: Lab, pool: Pool, arm: Arm) -> float:
-    folder = places.runs().absolute() / f"timing-{os.getpid()}"
+    """Code is rehearsed as it is run: in its sandbox, by the same worker, under the same limits, in such a folder."""
+    engine, limits = lab.engine, lab.settings.limits
+    spec = lab.spec(arm, fresh_seed(os.urandom(SECRET_BYTES), "rehearse", "", 0))
+    folder, memory_bytes = run_folder(spec.id), engine.memory_bytes_for_code
     try:
-        run = lab.engine.train_payload(lab.spec(arm, seed=0), lab.data(arm.recipe), folder)
+        run = engine.train_payload(spec, lab.data(arm.recipe), folder)
         target, payload = "foundry.train.throughput:rehearse", {"run": run, "window_seconds": WINDOW_SECONDS}
-        if arm.recipe.sources():  # code from the workspace is rehearsed as it is run: in its sandbox
+        if arm.confined:
             lab.ledger.recipes.put(arm.recipe)
-            payload = lab.engine.guard.training(arm.recipe, run, lab.engine.memory_bytes)
+            payload = engine.guard.training(arm.recipe, run, memory_bytes)
             target = "foundry.execute.untrusted.harness:train"
-        limits = lab.settings.limits
-        pool.submit(Task(arm.name, target, payload, folder / "log.txt", limits.wall_seconds, limits.stall_seconds))
+        bounds = (limits.wall_seconds, limits.stall_seconds, memory_bytes, lab.device == "cpu")
+        pool.submit(Task(arm.name, target, payload, folder / "log.txt", *bounds))
         return _timed(pool, arm, warm=min(REHEARSED_STEPS, arm.steps // 4))
     finally:
         shutil.rmtree(folder, ignore_errors=True)

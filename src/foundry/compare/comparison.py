@@ -10,7 +10,7 @@ import math
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from foundry.stats import verdict
 from foundry.stats.fresh_seeds import certification_seeds, remeasurement_seeds
 from foundry.stats.noise_scale import pooled_sigma0
 from foundry.stats.sequential_test import Plan
+from foundry.stats.spending import spending
 from foundry.stats.verdict import Match, Verdict
 from foundry.train.code import training_code
 
@@ -178,13 +179,19 @@ def _answer(
     """Certify and, where a promotion hangs on it, measure the effect again on seeds that took no part, and code's on a
     second text; what came of that."""
     arms, match, split = (question.baseline, question.candidate), question.match, question.split
+    if code := bool(question.candidate.recipe.sources()):  # both are trained alike, and what they spend is compared
+        arms = replace(arms[0], confined=True), replace(arms[1], confined=True)
     found = certify(lab, *arms, match, Plan(**plan["rules"]), plan["seeds"], split, seen)
+    if code:
+        found = spending(found, found.arms[0].scores, found.arms[1].scores)
     if found.word != "better" or not plan["remeasure"]:
         return found, None  # no promotion hangs on it
     lab.say(f"measuring the effect again on {len(plan['remeasure'])} seeds that took no part")
     results = lab.gather([(arm, seed) for seed in plan["remeasure"] for arm in arms], split)
     sides = [judged(lab, arms[side], results[side::2], split) for side in (0, 1)]
     found = verdict.remeasure(found, sides[0], sides[1], plan["remeasure"])
+    if code:
+        found = spending(found, sides[0].scores, sides[1].scores)
     if found.word != "better" or not _is_of_code(question):
         return found, None
     assert found.remeasured is not None

@@ -33,6 +33,9 @@ class Arm:
     tokens. Budgets are matched to this and not to what it was rounded to, or compute would drift from champion to
     champion. 0: `tokens` themselves."""
 
+    confined: bool = False
+    """Whether it is trained as workspace code is, whatever it is made of: what two arms spend can then be compared."""
+
     @property
     def due(self) -> float:
         return self.due_tokens or float(self.tokens)
@@ -119,6 +122,7 @@ def cost_of(runs: Iterable[RunResult]) -> Cost:
         tokens=sum(facts.get("tokens") or 0 for facts in known),
         flops=sum(facts.get("flops") or 0 for facts in known),
         seconds=sum(facts.get("seconds") or 0.0 for facts in known),
+        cpu_seconds=sum(facts.get("cpu_seconds") or 0.0 for facts in known),
     )
 
 

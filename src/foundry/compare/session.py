@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 from foundry.compare.match import Arm, arm, as_champion
 from foundry.core.errors import RequestError
+from foundry.core.fingerprint import fingerprint
 from foundry.data.prepare import prepare
 from foundry.data.prepared import Prepared
 from foundry.execute.result import Limits, RunResult, Silent, Watcher
@@ -17,6 +18,7 @@ from foundry.execute.scheduler import Engine
 from foundry.ledger.ledger import Ledger
 from foundry.ledger.run_spec import RunSpec
 from foundry.recipe import Recipe
+from foundry.stats.fresh_seeds import screening_seeds
 
 Say = Callable[[str], None]
 Allow = Callable[[Sequence[tuple[RunSpec, int]]], None]
@@ -113,6 +115,11 @@ class Lab:
         self.engine.measure(recipe, data.vocab_size)
         return data.vocab_size
 
+    def screening_seeds(self, recipes: Iterable[Recipe], numbers: Sequence[int]) -> list[int]:
+        """The seed of each number, for recipes that are screened together."""
+        code = sorted({each for recipe in recipes for each in recipe.sources().values()})
+        return screening_seeds(self.ledger.secret(), fingerprint(code) if code else "", numbers)
+
     def spec(self, of: Arm, seed: int) -> RunSpec:
         return RunSpec(of.recipe, seed, of.tokens, self.data(of.recipe).hash)
 
@@ -120,12 +127,15 @@ class Lab:
         """Submit one run; its result comes from `engine.wait`."""
         spec = self.spec(of, seed)
         self.allow([(spec, of.flops)])
-        self.engine.submit(spec, self.data(of.recipe), split)
+        self.engine.submit(spec, self.data(of.recipe), split, confined=of.confined)
         return spec
 
     def gather(self, asks: list[tuple[Arm, int]], split: str = "validation") -> list[RunResult]:
         specs = [self.spec(of, seed) for of, seed in asks]
         self.allow([(spec, of.flops) for spec, (of, _) in zip(specs, asks, strict=True)])
+        for spec, (of, _) in zip(specs, asks, strict=True):
+            if of.confined:
+                self.engine.submit(spec, self.data(of.recipe), split, confined=True)
         datas = [self.data(of.recipe) for of, _ in asks]
         return self.engine.gather(zip(specs, datas, strict=True), split)
 

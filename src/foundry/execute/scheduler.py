@@ -38,6 +38,7 @@ from foundry.recipe import Recipe, costs
 from foundry.train.torch_compile import asked_mode
 
 POLL_SECONDS = 0.5
+SUPERVISED = "foundry.execute.untrusted.harness:train"
 QUIET_SECONDS = 15.0  # by then the pool has ended by force what didn't stop: a task left in it can't be asked for again
 STEP_FLOPS_FOR_THREADS = 1 << 30  # a step of less gains nothing from a second core, and loses 20-fold on a busy one
 
@@ -49,13 +50,12 @@ class _Ask:
     spec: RunSpec
     data: Prepared
     split: str
-    weights: bool = False
-    """Whether its weights are wanted, too, where it has its score already."""
+    weights: bool = False  # whether they are wanted, too, where it has its score already
+    confined: bool = False
     stage: str = "new"
     fence: int = 0
     losses: int = 0
     allowed: Limits = Limits()
-    """What its task may use."""
     hold: Hold | None = None
 
     @property
@@ -108,10 +108,11 @@ class Engine:
 
     # -- asking ---------------------------------------------------------------------------------------------------
 
-    def submit(self, spec: RunSpec, data: Prepared, split: str = "validation", weights: bool = False) -> None:
-        """Ask for one run's score on `split`, and for its weights, too, where they are wanted; the result comes from
-        `wait`. Asking twice is asking once."""
-        ask = _Ask(spec, data, split, weights)
+    def submit(
+        self, spec: RunSpec, data: Prepared, split: str = "validation", weights: bool = False, confined: bool = False
+    ) -> None:
+        """Ask, once, for one run's score on `split`, and its `weights`; confined: trained as workspace code is."""
+        ask = _Ask(spec, data, split, weights, confined or bool(spec.recipe.sources()))
         if ask.key not in self._asks:
             self.measure(spec.recipe, data.vocab_size)
             self._asks[ask.key] = ask
@@ -119,8 +120,7 @@ class Engine:
             self._advance(ask)
 
     def wait(self) -> list[RunResult]:
-        """Block until something that was asked for is finished; its results. Empty when nothing is under way. Raises
-        WorkError for what the machine keeps losing."""
+        """Wait for results, none when nothing is under way. Raises WorkError for what the machine keeps losing."""
         while not self._ready and self._asks:
             self._turn()
         results = list(self._ready)
@@ -129,8 +129,7 @@ class Engine:
 
     def gather(self, asks: Iterable[tuple[RunSpec, Prepared]], split: str = "validation") -> list[RunResult]:
         """The results of all that is asked for, in the order asked."""
-        asks = list(asks)
-        for spec, data in asks:
+        for spec, data in (asks := list(asks)):
             self.submit(spec, data, split)
         found: dict[str, RunResult] = {}
         wanted = {spec.id for spec, _ in asks}
@@ -210,12 +209,10 @@ class Engine:
     def _submit_train(self, ask: _Ask) -> None:
         """Let it be trained, in company where that is faster; workspace code always alone."""
         recipe, payload = ask.spec.recipe, self.train_payload(ask.spec, ask.data)
-        if not recipe.sources():
+        if not ask.confined:
             return self._arranger.put(ask, _task_id(ask), payload)
-        inside = self.guard.training(recipe, payload, self.memory_bytes)
-        return self._give(
-            _task_id(ask), "foundry.execute.untrusted.harness:train", inside, run_folder(ask.spec.id) / "log.txt", ask
-        )
+        inside = self.guard.training(recipe, payload, self.memory_bytes_for_code)
+        return self._give(_task_id(ask), SUPERVISED, inside, run_folder(ask.spec.id) / "log.txt", ask)
 
     def _submit_judge(self, ask: _Ask) -> None:
         payload = {
@@ -257,10 +254,8 @@ class Engine:
 
     def measure(self, recipe: Recipe, vocab_size: int) -> None:
         """See to it that `costs.flops_per_token` knows the recipe, by counting in a sandbox where its code must run.
-
-        Raises BrokenCode for code that can't be built or run once within a run's own limits, RequestError where this
-        machine can't confine it, WorkError where it keeps losing it; nothing happens where it is known already."""
-        limits = replace(self.limits, memory_bytes=self.memory_bytes)
+        Raises BrokenCode for code that can't run within its limits, RequestError and WorkError for this machine."""
+        limits = replace(self.limits, memory_bytes=self.memory_bytes_for_code)
         flops_on_record.measure(recipe, vocab_size, self.ledger, self.guard, limits, self._measured)
 
     def _measured(self, id: str, target: str, payload: dict[str, Any], log: Path) -> Ended:
@@ -270,11 +265,9 @@ class Engine:
         return self._measurements.pop(id)
 
     def _give(self, id: str, target: str, payload: dict[str, Any], log: Path, *asks: _Ask) -> None:
-        if self._pool is None:
-            self._pool = Pool(self.jobs)
-        wall_seconds, memory_bytes = self.limits.wall_seconds * max(1, len(asks)), self.memory_bytes
-        limits = Limits(wall_seconds, self.limits.stall_seconds, memory_bytes)
-        self._pool.submit(Task(id, target, payload, log, **asdict(limits), limit_data=self.device == "cpu"))
+        memory_bytes = self.memory_bytes if asks and not asks[0].confined else self.memory_bytes_for_code
+        limits = Limits(self.limits.wall_seconds * max(1, len(asks)), self.limits.stall_seconds, memory_bytes)
+        self.pool.submit(Task(id, target, payload, log, **asdict(limits), limit_data=self.device == "cpu"))
         for ask in asks:
             ask.allowed = limits
             self.watcher.started(ask.spec, ask.stage)
@@ -327,8 +320,7 @@ class Engine:
     def record_trained(self, spec: RunSpec, data: Prepared, fence: int, result: dict[str, Any]) -> None:
         """Put what a training worker returned on the record. Raises WorkError when the lease was lost."""
         flops = result["tokens"] * spec.flops_per_token(data.vocab_size)
-        tier = self.guard.tier if spec.recipe.sources() else "none"
-        facts = {**result, "flops": flops, "device": self.device, "tier": tier}
+        facts = {"tier": "none", **result, "flops": flops, "device": self.device}
         self.ledger.runs.trained(spec.id, fence, {**facts, "weights_bytes": weights.size_bytes(spec.id)})
 
     def _judged(self, ask: _Ask, score: dict[str, Any]) -> None:
@@ -353,8 +345,6 @@ class Engine:
         self._ready.append(result)
         self.watcher.ended(result)
 
-    # -- small facts -----------------------------------------------------------------------------------------------
-
     @property
     def protocol(self) -> str:
         """How this engine's scores are measured; those of another protocol are not asked for."""
@@ -362,12 +352,22 @@ class Engine:
 
     @property
     def memory_bytes(self) -> int:
-        """What one worker may use: a share by what is wanted now, not by how many workers there might be."""
+        """What one worker may use: a share by what is wanted now, not by how many there might be."""
         return self.limits.memory_bytes or _share(max(1, min(self.jobs, len(self._asks))))
+
+    @property
+    def pool(self) -> Pool:
+        self._pool = self._pool or Pool(self.jobs)
+        return self._pool
+
+    @property
+    def memory_bytes_for_code(self) -> int:
+        """The same whatever else is wanted, or it would tell code why it runs."""
+        return self.limits.memory_bytes or _share(self.jobs)
 
     def _leave_more(self, run: dict[str, Any]) -> bool:
         """Whether a run that failed within its limits may use more today, whatever runs beside it."""
-        surely = replace(self.limits, memory_bytes=self.limits.memory_bytes or _share(self.jobs))
+        surely = replace(self.limits, memory_bytes=self.memory_bytes_for_code)
         return surely.leave_more(run["reason"], json.loads(run["limits"] or "null"))
 
     @property

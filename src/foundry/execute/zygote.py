@@ -116,6 +116,8 @@ class Zygote:
             os.close(line)
             return self._say({"ended": order["serial"], "exit_code": None, "error": f"no process: {error.strerror}"})
         if pid == 0:
+            del order["serial"]  # how many tasks there were before could tell code why it runs
+            self._serials.clear()
             self._become_worker(order, line, parent)
         os.close(line)
         pidfd = self._watch(pid)

@@ -23,6 +23,7 @@ def lay_out(ledger: Ledger, fingerprint: str) -> Path:
 
     Raises WorkError for a recipe that isn't recorded, or whose record is damaged."""
     folder = places.runs().absolute() / "code" / fingerprint
+    folder.mkdir(parents=True, exist_ok=True)  # a recipe without code has an empty one
     for name, data in _recorded(ledger, fingerprint)[1].items():
         path = folder / name
         if not path.is_file() or path.read_bytes() != data:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _AS_BEFORE = "CASE WHEN EXISTS(SELECT 1 FROM scores WHERE run=runs.id) THEN 'done' ELSE 'queued' END"
 """Of a run whose training was given up: what was scored stays scored."""
-_FACTS = ("train_loss", "tokens", "flops", "steps", "seconds", "device", "tier", "weights_bytes")
+_FACTS = ("train_loss", "tokens", "flops", "steps", "seconds", "cpu_seconds", "device", "tier", "weights_bytes")
 
 
 @final

@@ -160,13 +160,14 @@ SINCE: dict[int, tuple[str, ...]] = {
         "CREATE INDEX IF NOT EXISTS split_reads_by_season ON split_reads(split, season)",  # some of version 4 have both
         "CREATE INDEX IF NOT EXISTS promotions_by_champion ON promotions(to_fp, seq)",
         "UPDATE runs SET weights_bytes = 1 WHERE weights_bytes = 0 AND attempts > 0",  # older ones were never looked at
-        """CREATE TABLE seals(
+        """CREATE TABLE IF NOT EXISTS seals(
             seq INTEGER PRIMARY KEY,
             content TEXT NOT NULL,          -- JSON: an entry of the lineage with digests of its grounds, or a renaming
             link TEXT NOT NULL UNIQUE,
             signature TEXT NOT NULL,
             created REAL NOT NULL)""",
-        "CREATE INDEX tests_by_verdict ON tests(verdict)",
+        "CREATE INDEX IF NOT EXISTS tests_by_verdict ON tests(verdict)",
+        "ALTER TABLE runs ADD COLUMN cpu_seconds REAL",  # measured from outside; NULL: nobody has
     ),
 }
 """What each version added: a ledger of an older one is given what it lacks."""
@@ -174,6 +175,7 @@ SINCE: dict[int, tuple[str, ...]] = {
 NEW_COLUMNS: dict[int, dict[str, str]] = {
     3: {"seasons": "'better' AS stream, 'rule' AS opened_by, '' AS why", "runs": "NULL AS code"},
     4: {"runs": "NULL AS limits, '' AS kept, attempts > 0 AS weights_bytes"},
+    5: {"runs": "NULL AS cpu_seconds"},
 }
 """What each version's new columns would hold in an older ledger, by table."""
 NEW_TABLES: dict[int, tuple[str, ...]] = {

@@ -49,7 +49,7 @@ class SweepPlan:
     mutations: tuple[str, ...]
     promote: bool = False
     seeds: int = 2
-    """Screening seeds: 1, 2, …, shared by all arms."""
+    """How many screening seeds, shared by all arms."""
     match: str | None = None
     tune: str | None = None
     """`lr`: every arm at the learning rate that suits it best, of a small grid around its own."""
@@ -69,7 +69,7 @@ def sweep(lab: Lab, path: Path, plan: SweepPlan, seen: Seen) -> dict[str, Any]:
     if plan.promote:
         alpha_spending.check(lab.ledger, plan.budget)
     settled: list[str] = []
-    baseline_recipe, seeds = settle(lab.ledger, path, settled.append), list(range(1, plan.seeds + 1))
+    baseline_recipe = settle(lab.ledger, path, settled.append)
     recipes, refused, unchanged = _candidates(baseline_recipe, plan.mutations)  # before any data is prepared
     baseline = lab.champion_arm(track_of(path), baseline_recipe)
     candidates: list[Entrant] = []
@@ -80,6 +80,7 @@ def sweep(lab: Lab, path: Path, plan: SweepPlan, seen: Seen) -> dict[str, Any]:
             candidates.append((mutation, matching.carrying(candidate), currency))
         except FoundryError as error:
             refused.append(_failed(mutation, _own_reason(error), str(error)))
+    seeds = lab.screening_seeds((baseline_recipe, *(arm.recipe for _, arm, _ in candidates)), range(1, plan.seeds + 1))
     grid, rival = None, None
     if plan.tune and candidates:
         baseline, candidates, rival, grid = _tuned(lab, baseline, candidates, seeds)

@@ -49,9 +49,9 @@ class Block:
             self._ids = np.frombuffer(mmap.mmap(self.memory, self._size), np.int64).reshape(self.shape)
         return self._ids
 
-    def trainers_files(self) -> set[int]:
-        """What the trainer's process keeps open."""
-        return {self.memory, self.ready_read}
+    def trainers_files(self) -> tuple[int, int]:
+        """What the trainer's process keeps open: the block, and the pipe's end."""
+        return self.memory, self.ready_read
 
     def to_json(self) -> dict[str, Any]:
         """For a program that is started with the trainer's files."""

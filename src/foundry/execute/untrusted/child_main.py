@@ -8,6 +8,7 @@ judged text, no ledger, no network, no environment. What it says is heard as cla
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import importlib
 import json
@@ -29,6 +30,7 @@ from foundry.execute.untrusted.batch_feed import Block
 from foundry.execute.worker import outcome
 from foundry.sandbox import Policy, confine, wrap
 
+_LOWEST = 3  # above what is read from, printed to and complained to
 PRELOAD = ("torch._dynamo", "foundry.train.worker")
 """What a warm process has imported already; confined, some of it would look for places to write."""
 
@@ -41,32 +43,25 @@ class Order:
     payload: dict[str, Any]
     policy: Policy
     tier: str
-    printed: str = ""
-    """A file for what it prints; otherwise that goes where its harness prints."""
 
 
-def start(order: Order, end: socket.socket, block: Block | None, parent: int) -> NoReturn:
-    """From just after the fork. Never returns, never raises."""
+def start(order: Order, end: socket.socket, page: int, block: Block | None, parent: int) -> NoReturn:
+    """From just after the fork; what it prints goes to the file `page`. Never returns, never raises."""
     try:
         die_with_parent(parent)  # before the confinement, which makes it irrevocable
-        files = {end.fileno(), *(block.trainers_files() if block else ())}
-        if order.printed:
-            page = os.open(order.printed, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
-            os.dup2(page, 1)
-            os.dup2(page, 2)
-        _keep_only({1, 2, *files})
+        os.dup2(page, 1)
+        os.dup2(page, 2)
+        end, block = _keep_only(end, block)
         if order.tier == "bubblewrap":
-            _start_anew(order, end, block, files)
+            _start_anew(order, end, block)
         gc.freeze()  # what the harness left behind is never collected here
         _obey(order, end, block)
     finally:
         os._exit(0)
 
 
-def _start_anew(order: Order, end: socket.socket, block: Block | None, files: set[int]) -> NoReturn:
+def _start_anew(order: Order, end: socket.socket, block: Block | None) -> NoReturn:
     """Become bubblewrap with a new Python in it. (Its own environment could be read inside.)"""
-    for handle in files:
-        os.set_inheritable(handle, True)
     said = {
         "order": {**vars(order), "policy": order.policy.to_json()},
         "wire": end.fileno(),
@@ -102,6 +97,7 @@ def _obey(order: Order, end: socket.socket, block: Block | None) -> NoReturn:
         line.tell(begun=True)  # from here on its time is the code's own
         asked = partial(block.asked, wire.send) if block else None
         wire.send(outcome(order.target, order.payload, line, asked))
+        end.recv(1)  # its harness reads its clock and ends it: it may not be gone before
     finally:
         os._exit(0)
 
@@ -122,15 +118,19 @@ def measure(payload: dict[str, Any], line: Line, asked: None) -> dict[str, Any]:
     return measured(validate(ModelConfig, payload["model"], "model"), payload["vocab_size"])
 
 
-def _keep_only(handles: set[int]) -> None:
-    """Close every file but `handles`; stdin leads nowhere."""
+def _keep_only(end: socket.socket, block: Block | None) -> tuple[socket.socket, Block | None]:
+    """The wire and the block at the lowest numbers, the same in every such process; every other file is closed, and
+    stdin leads nowhere."""
     nowhere = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nowhere, 0)
-    below = 1
-    for handle in sorted(handles):
-        os.closerange(below, handle)
-        below = handle + 1
-    os.closerange(below, os.sysconf("SC_OPEN_MAX"))
+    handles = [end.detach(), *(block.trainers_files() if block else ())]
+    apart = [fcntl.fcntl(handle, fcntl.F_DUPFD, _LOWEST + len(handles)) for handle in handles]
+    for number, handle in enumerate(apart, start=_LOWEST):
+        os.dup2(handle, number)
+    os.closerange(_LOWEST + len(handles), os.sysconf("SC_OPEN_MAX"))
+    if block:
+        block.memory, block.ready_read = _LOWEST + 1, _LOWEST + 2
+    return socket.socket(fileno=_LOWEST), block
 
 
 def policy_for(folder: Path, workspace: Path, memory_bytes: int, env: dict[str, str]) -> Policy:

@@ -7,6 +7,7 @@ sandbox's folder through no link, with their hashes checked. May not: import wor
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from foundry.core.errors import FoundryError, RunFailure, WorkError
+from foundry.core.files import write_json
 from foundry.core.section import validate
 from foundry.execute.untrusted.batch_feed import Block
 from foundry.execute.untrusted.child_handle import Inner
@@ -29,8 +31,9 @@ HARVEST_SECONDS = 5.0
 MEASURE_SECONDS = 60.0
 """At most, for one forward pass of one row; a run's own limits may be lower."""
 DISK_BYTES = 4 << 30
-"""All that a run may leave on the disk while it runs; afterwards its log is kept, and that only to:"""
-LOG_BYTES = 1 << 20
+"""All that a run may leave on the disk while it runs."""
+SPENT = "spent.json"
+"""In a run's folder: the CPU seconds that its trainings have used so far, those of an attempt that was cut off too."""
 
 
 def train(payload: dict[str, Any], line: Line) -> dict[str, Any]:
@@ -94,6 +97,10 @@ class _Training:
     """Steps whose batch was handed over."""
     started: float = field(default_factory=time.perf_counter)
     first: float = 0.0
+    before: float | None = 0.0
+    """CPU seconds of earlier attempts; None where nobody has counted them."""
+    _first_clock: float = 0.0
+    """The code's CPU clock when it asked for its first batch: building and importing isn't training."""
     _saved: tuple[int, int] = (0, 0)
     _harvested: float = 0.0
 
@@ -130,13 +137,17 @@ class _Training:
         finally:
             inner.end()
             block.close()
+            cpu_seconds = self._keep_count(inner)
             self._take_out_metrics()
-            _shorten_log()
         claims = inner.result()
         finished = self.served == job.steps and claims.get("status") == "done"
         if not finished and not self.line.stopping:
             raise RunFailure("invalid", f"training ended after {self.served - due} of {job.steps - due} steps")
+        if inner.cpu_seconds is None:  # what is honest waits to be ended
+            raise RunFailure("invalid", "it was gone before its CPU clock could be read")
         self._harvest(must=True)
+        if finished:
+            (self.out / SPENT).unlink(missing_ok=True)  # trained again, it is counted anew
         loss = claims.get("train_loss")
         seconds = time.perf_counter() - (self.first or self.started)
         return {
@@ -146,6 +157,8 @@ class _Training:
             "train_loss": float(loss) if isinstance(loss, (int, float)) else None,
             "seconds": round(seconds, 4),
             "setup_seconds": round((self.first or time.perf_counter()) - self.started, 4),
+            "cpu_seconds": cpu_seconds,
+            "tier": self.tier,
         }
 
     def _attend(self, inner: Inner, block: Block, batch_at: BatchAt, steps: int) -> None:
@@ -159,7 +172,9 @@ class _Training:
                     if message["batch"] != self.served or self.served >= steps:
                         wanted = repr(message["batch"])[:40]
                         raise RunFailure("invalid", f"asked for batch {wanted} where {self.served} of {steps} is due")
-                    self.first = self.first or time.perf_counter()
+                    if not self.first:
+                        self.first = time.perf_counter()
+                        self._first_clock = inner.look_at_its_clock() or 0.0
                     block.hand_over(batch_at(self.served))
                     self.served += 1
                     if time.monotonic() - told > LOOK_SECONDS:
@@ -171,19 +186,36 @@ class _Training:
             if self.line.stopping and not asked_to_stop:
                 asked_to_stop = True
                 inner.ask_to_stop()
-            self._look_after_disk()
+            self._look_after(inner)
 
-    def _look_after_disk(self) -> None:
-        """Every few seconds: bound what is written, and bring a new checkpoint to safety."""
+    def _keep_count(self, inner: Inner) -> float | None:
+        """The CPU seconds since the first batch was asked for, of this attempt and those before it: put down at once,
+        because an attempt that is cut off has used them too. None where an attempt's aren't known."""
+        if not self.first:
+            return self.before
+        used = None
+        if self.before is not None and inner.cpu_seconds is not None:
+            used = round(self.before + inner.cpu_seconds - self._first_clock, 4)
+        write_json(self.out / SPENT, {"cpu_seconds": used})
+        return used
+
+    def _look_after(self, inner: Inner) -> None:
+        """Every few seconds: bound what is written, count, and bring a new checkpoint to safety."""
         if time.monotonic() - self._harvested > HARVEST_SECONDS:
             self._harvested = time.monotonic()
-            if (used := written_bytes(self.folder) + os.fstat(1).st_size) > DISK_BYTES:
+            if (used := written_bytes(self.folder)) > DISK_BYTES:
                 raise RunFailure("crash", f"{used >> 20} MiB written, the limit is {DISK_BYTES >> 20} MiB")
+            inner.look_at_its_clock()
+            self._keep_count(inner)
             self._harvest()
 
     def _resume_at(self) -> int:
         """Make the sandbox's folder, with the run's own checkpoint in it if there is one; the step that it is at."""
         _make_empty(self.folder)
+        if (self.out / SPENT).exists():
+            self.before = json.loads((self.out / SPENT).read_text())["cpu_seconds"]
+        elif (self.out / "checkpoint").exists():  # of a version that counted nothing
+            self.before = None
         try:
             return checkpoint.copy(self.out / "checkpoint", self.folder / "checkpoint") or 0
         except WorkError as error:
@@ -219,13 +251,6 @@ def _numbers(facts: dict[str, Any]) -> dict[str, Any]:
     """The few numbers of a report that are worth passing on."""
     known = ("loss", "lr", "grad_norm", "tokens_per_second")
     return {key: facts[key] for key in known if isinstance(facts.get(key), (int, float))}
-
-
-def _shorten_log() -> None:
-    """What the process inside prints goes where our own words go, a file that isn't in its folder."""
-    with contextlib.suppress(OSError):  # a terminal's, or a pipe's
-        if os.fstat(1).st_size > LOG_BYTES:
-            os.ftruncate(1, LOG_BYTES)
 
 
 def _make_empty(folder: Path) -> None:

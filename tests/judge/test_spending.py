@@ -1,0 +1,81 @@
+"""What a pair of runs spent, beside what was counted: beyond the bound a rejection, and chance decides nothing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from foundry.stats.sequential_test import Plan
+from foundry.stats.spending import MOST_BY_FLOPS, MOST_BY_SECONDS, excess, spending, spending_guard
+from foundry.stats.verdict import Arm, Cost, Score, Verdict
+
+BASE = Cost(tokens=1000, flops=1e9, seconds=9.0, cpu_seconds=2.0)
+BETTER = Verdict("better", "flops", (Arm("a", "a", ()), Arm("b", "b", ())), Plan(0.05, 0.01, 12), ("evidence",))
+
+
+def costs(*cpu_seconds: float, flops: float = 1e9) -> list[tuple[Cost, Cost]]:
+    return [(BASE, replace(BASE, flops=flops, cpu_seconds=each)) for each in cpu_seconds]
+
+
+def scores(pairs: list[tuple[Cost, Cost]], side: int, *failed: int) -> list[Score]:
+    return [
+        Score(str(i), i, "crash" if i in failed else "done", None if i in failed else 2.0, pair[side])
+        for i, pair in enumerate(pairs)
+    ]
+
+
+def judged(pairs: list[tuple[Cost, Cost]], *failed: int, verdict: Verdict = BETTER) -> Verdict:
+    return spending(verdict, scores(pairs, 0), scores(pairs, 1, *failed))
+
+
+def test_code_that_used_more_cpu_than_its_flops_are_worth_is_rejected_with_the_figures() -> None:
+    found = judged(costs(15.2, 15.3, 15.1))
+    assert found.word == "rejected"
+    assert "7.60 × the baseline's CPU seconds for each counted FLOP (median of 3 pairs" in found.reasons[-1]
+    assert found.guards[-1].name == "spending" and not found.guards[-1].passed
+    assert judged(costs(2.2, 2.1, 1.9)).word == "better"
+
+
+def test_more_flops_may_cost_as_much_more_cpu() -> None:
+    assert judged(costs(16.0, 16.4, 15.8, flops=8e9)).word == "better"
+    assert judged(costs(16.0, 16.4, 15.8, flops=1e9)).word == "rejected"
+
+
+def test_in_matched_seconds_flops_buy_nothing() -> None:
+    in_seconds = replace(BETTER, match="seconds")
+    dear = costs(4.8, 4.9, 4.7, flops=4e9)
+    assert judged(dear, verdict=in_seconds).word == "rejected" and judged(dear).word == "better"
+    assert judged(costs(2.2, 2.1, 2.3, flops=4e9), verdict=in_seconds).word == "better"
+
+
+def test_a_run_that_the_machine_disturbed_decides_nothing() -> None:
+    assert judged(costs(2.0, 2.1, 60.0, 1.9, 55.0)).word == "better"
+    assert judged(costs(0.2, 60.0, 60.0)).word == "rejected"
+
+
+def test_what_was_not_measured_promotes_nothing_and_is_not_the_codes_fault() -> None:
+    assert judged(costs(0.0, 0.0, 2.0)).word == "not_better"
+    assert judged(costs(0.0, 2.0, 2.0)).word == "better"
+    nothing = replace(BETTER, word="underpowered")
+    assert judged(costs(0.0, 0.0), verdict=nothing).word == "underpowered"
+
+
+def test_only_pairs_that_both_finished_count_and_without_any_the_verdict_stands() -> None:
+    assert judged(costs(2.0, 2.0, 90.0, 90.0), 2, 3).word == "better"
+    assert judged(costs(90.0, 90.0), 0, 1) == BETTER
+
+
+@pytest.mark.parametrize(
+    ("match", "most"), [("flops", MOST_BY_FLOPS), ("tokens", MOST_BY_FLOPS), ("seconds", MOST_BY_SECONDS)]
+)
+def test_the_bound_itself_is_allowed_and_no_more(match: str, most: float) -> None:
+    for cpu_seconds, passes in ((2.0 * most, True), (math.nextafter(2.0 * most, 99.0), False)):
+        guard = spending_guard(costs(cpu_seconds), match)  # type: ignore[arg-type]
+        assert guard is not None and guard.passed == passes
+
+
+def test_a_cost_that_nobody_knows_has_no_ratio() -> None:
+    for unknown in (replace(BASE, cpu_seconds=0.0), replace(BASE, flops=0.0)):
+        assert excess(BASE, unknown, "flops") is None and excess(unknown, BASE, "seconds") is None
