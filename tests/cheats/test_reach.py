@@ -137,7 +137,7 @@ def test_a_contestant_opens_no_source_no_prepared_text_and_no_link_to_them(tier:
     if tier == "bubblewrap":
         command = sandbox.wrap([sys.executable, "-c", LOOK, asked, tops], policy)
     else:
-        confine = f"from foundry.judge import sandbox; sandbox.confine(sandbox.Policy.from_json({policy.to_json()!r}))"
+        confine = f"from foundry import sandbox; sandbox.confine(sandbox.Policy.from_json({policy.to_json()!r}))"
         command = [sys.executable, "-c", f"{confine}\n{LOOK}", asked, tops]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
