@@ -21,6 +21,7 @@ from foundry.data.eval_split import JudgedSplit
 from foundry.data.prepare import prepare, summary
 from foundry.data.prepared import Prepared, open_tokenizer
 from foundry.data.split import JUDGED
+from foundry.data.stream import open_tokens
 from foundry.data.tokenizer import DOCUMENT
 
 Make = Callable[..., DataConfig]
@@ -65,9 +66,19 @@ def child(texts: Path, die_at: int = 0) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
 
 
+def train_tokens(prepared: Prepared) -> np.ndarray:
+    return open_tokens(prepared.train_dir).numpy()
+
+
+def check_files(*folders: Path) -> None:
+    for folder in folders:
+        for name in manifest_dir.manifest(folder)["files"]:
+            manifest_dir.checked(folder, name)
+
+
 def text_of(prepared: Prepared) -> list[str]:
     """The training text as it was packed, document by document."""
-    tokens, tokenizer = prepared.train_tokens(), prepared.tokenizer()
+    tokens, tokenizer = train_tokens(prepared), prepared.tokenizer()
     return [tokenizer.decode(part) for part in np.split(tokens, np.flatnonzero(tokens == DOCUMENT)[1:])]
 
 
@@ -116,7 +127,7 @@ def test_no_judged_document_is_in_the_training_folder(config: Make, texts: Path)
     trained = set(text_of(prepared))
     judged = [path.read_text() for path in texts.iterdir() if path.read_text() not in trained]
     assert len(judged) >= 3
-    ids = prepared.train_tokens().astype(np.uint8)  # one id a byte, so that text can be looked for
+    ids = train_tokens(prepared).astype(np.uint8)  # one id a byte, so that text can be looked for
     for text in judged:
         needle = (np.frombuffer(text.encode()[:200], np.uint8) + 1).tobytes()
         assert needle not in ids.tobytes()
@@ -171,9 +182,9 @@ def test_a_kill_midway_leaves_nothing_half(config: Make, texts: Path, cache: Pat
     killed.communicate()
     assert killed.returncode == -signal.SIGKILL
     for folder in [path for room in ("train", "judge", "tokenizers") for path in (cache / room).glob("*")]:
-        manifest_dir.verify(folder)
+        check_files(folder)
     prepared = prepare(config())
-    prepared.verify()
+    check_files(prepared.train_dir, prepared.judge_dir)
     assert len(text_of(prepared)) == prepared.manifest["splits"]["train"]["documents"]
     assert list((cache / "tmp").iterdir()) == []
 
@@ -186,7 +197,7 @@ def test_a_torn_cache_is_rebuilt(config: Make, side: str, name: str, how: str) -
     path: Path = getattr(first, side) / name
     path.unlink() if how == "missing" else path.write_bytes(path.read_bytes()[:-7])
     again = prepare(config())
-    again.verify()
+    check_files(again.train_dir, again.judge_dir)
     assert again == first
 
 
@@ -198,12 +209,12 @@ def test_a_manifest_that_was_edited_is_rebuilt(config: Make) -> None:
 
 
 @pytest.mark.parametrize("name", ["tokens.bin", "tokenizer.json", "token_bytes.npy"])
-def test_a_flipped_bit_is_found_by_verify(config: Make, name: str) -> None:
+def test_a_flipped_bit_is_found_when_its_file_is_checked(config: Make, name: str) -> None:
     prepared = prepare(config())
-    prepared.verify()
+    check_files(prepared.train_dir, prepared.judge_dir)
     damage(prepared.train_dir / name)
     with pytest.raises(WorkError, match=f"{name} is not what was written"):
-        prepared.verify()
+        check_files(prepared.train_dir, prepared.judge_dir)
 
 
 def test_a_damaged_tokenizer_is_not_loaded(config: Make) -> None:
@@ -243,7 +254,7 @@ def test_the_summary_adds_up(config: Make) -> None:
     prepared = prepare(config())
     facts = summary(prepared)
     assert facts["splits"].keys() == {"train", *JUDGED}
-    assert facts["splits"]["train"]["tokens"] == len(prepared.train_tokens())
+    assert facts["splits"]["train"]["tokens"] == len(train_tokens(prepared))
     assert facts["vocab_size"] == prepared.tokenizer().vocab_size == prepared.vocab_size
 
 
@@ -254,8 +265,8 @@ def test_ids_beyond_16_bits_are_kept_whole(tmp_path: Path, config: Make) -> None
     for number in range(10):
         (folder / f"{number}.txt").write_text("".join(map(chr, points[number::10])) + "\n")
     prepared = prepare(config(source=f"file:{folder}"))
-    assert prepared.vocab_size > 65_535 and prepared.train_tokens().dtype == np.uint32
-    assert prepared.train_tokens().max() > 65_535
+    assert prepared.vocab_size > 65_535 and train_tokens(prepared).dtype == np.uint32
+    assert train_tokens(prepared).max() > 65_535
 
 
 def test_a_cache_that_cannot_be_written_is_one_line(config: Make, cache: Path) -> None:

@@ -159,7 +159,7 @@ def test_a_member_that_breaks_touches_nobody_before_or_after_it_is_dropped(make:
         next(population.model.parameters())[2].fill_(torch.nan)
     rows = together(population, until=6)
     assert all(row[2] != row[2] for row in rows)
-    population = population.only([place for place in range(len(OWN_WAYS)) if place != 2])
+    population = Population.of((population.members[i], population.alone(i)) for i in range(len(OWN_WAYS)) if i != 2)
     together(population)
     for run in runs:
         alone(run)

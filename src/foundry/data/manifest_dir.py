@@ -1,6 +1,6 @@
 """A folder that is whole or isn't there: built aside, renamed into place, every file listed in its sealed manifest.
 
-Opening checks the manifest's seal and the files' sizes, in microseconds; `verify` reads and hashes all of them.
+Opening checks the manifest's seal and the files' sizes, in microseconds; `checked` reads and hashes one of them.
 May not: know what the files mean.
 """
 
@@ -69,12 +69,6 @@ def manifest(folder: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise _corrupt(folder, f"{MANIFEST} is damaged") from None
     return body
-
-
-def verify(folder: Path) -> None:
-    """Read everything. Raises WorkError `data.corrupt` that names the first file whose content isn't the listed one."""
-    for name in manifest(folder)["files"]:
-        checked(folder, name)
 
 
 def checked(folder: Path, name: str) -> Path:

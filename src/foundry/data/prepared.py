@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, cast
 
-import numpy as np
-
 from foundry.core.errors import MachineTrouble, RequestError
 from foundry.data import manifest_dir
 from foundry.data.eval_split import FEWEST_WINDOWS, count_windows
@@ -46,10 +44,6 @@ class Prepared:
             raise MachineTrouble("data.corrupt", str(judge_dir), f"belongs to other data than {train_dir}")
         return cls(train_dir, judge_dir, train["hash"], train["judged_hash"], train["vocab_size"], train)
 
-    def train_tokens(self) -> np.ndarray:
-        """ids of the training documents, each after its document mark: [n], uint16 or uint32, memory-mapped."""
-        return np.memmap(self.train_dir / "tokens.bin", dtype=self.manifest["dtype"], mode="r")
-
     def tokenizer(self) -> Tokenizer:
         return open_tokenizer(self.train_dir)
 
@@ -68,11 +62,6 @@ class Prepared:
                     f"bytes; the judge's probes need {FEWEST_WINDOWS}",
                     hint="add text, shorten the context, or judge more of it (--judged-bytes)",
                 )
-
-    def verify(self) -> None:
-        """Read and hash every file. Raises WorkError `data.corrupt` that names the first damaged one."""
-        manifest_dir.verify(self.train_dir)
-        manifest_dir.verify(self.judge_dir)
 
 
 def open_tokenizer(folder: Path | str) -> Tokenizer:

@@ -15,7 +15,7 @@ import math
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,23 +39,19 @@ def save(folder: Path, state: TrainState, facts: Mapping[str, Any], finished: bo
     facts: what else to remember, plain JSON. A finished run takes no further step, so its optimizer is left out.
     Raises OSError, and leaves the old checkpoint.
     """
-    new = folder.with_name(folder.name + ".new")
-    _finish_replacing(folder, new)
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    entries = {MODEL: _write(new / MODEL, _tensor_bytes(state.weights))}
-    if state.average is not None:
-        entries[AVERAGE] = _write(new / AVERAGE, _tensor_bytes(state.average))
     record: dict[str, Any] = {"step": state.step, "facts": dict(facts)}
-    if not finished:
-        tensors: dict[str, Tensor] = {}
-        record["optimizer"] = _plain(state.optimizer.state_dict(), "", tensors)
-        entries[OPTIMIZER] = _write(new / OPTIMIZER, _tensor_bytes(tensors))
-    entries[STATE] = _write(new / STATE, _json_bytes(record))
-    sync_directory(new)
-    _write(new / MANIFEST, _json_bytes({"step": state.step, "files": entries}))
-    sync_directory(new)
-    _finish_replacing(folder, new)
+
+    def files() -> Iterator[tuple[str, bytes]]:  # one in memory at a time
+        yield MODEL, _tensor_bytes(state.weights)
+        if state.average is not None:
+            yield AVERAGE, _tensor_bytes(state.average)
+        if not finished:
+            tensors: dict[str, Tensor] = {}
+            record["optimizer"] = _plain(state.optimizer.state_dict(), "", tensors)
+            yield OPTIMIZER, _tensor_bytes(tensors)
+        yield STATE, _json_bytes(record)
+
+    _replace(folder, state.step, files())
 
 
 def load(folder: Path, state: TrainState, identity: str) -> dict[str, Any] | None:
@@ -120,15 +116,7 @@ def copy(source: Path, folder: Path) -> int | None:
         raise _bad(source / STATE, f"{type(error).__name__}: {error}") from None
     if not isinstance(step, int) or step < 0:
         raise _bad(source / STATE, "has no step")
-    new = folder.with_name(folder.name + ".new")
-    _finish_replacing(folder, new)
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    entries = {name: _write(new / name, data) for name, data in files.items()}
-    sync_directory(new)
-    _write(new / MANIFEST, _json_bytes({"step": step, "files": entries}))
-    sync_directory(new)
-    _finish_replacing(folder, new)
+    _replace(folder, step, files.items())
     return step
 
 
@@ -162,6 +150,19 @@ def _put(files: dict[str, bytes], state: TrainState, identity: str, place: Path)
         state.optimizer.load_state_dict(_lively(record["optimizer"], tensors))
     state.step = int(record["step"])
     return record["facts"]
+
+
+def _replace(folder: Path, step: int, files: Iterable[tuple[str, bytes]]) -> None:
+    """Put a checkpoint of these files in place of the one in `folder`."""
+    new = folder.with_name(folder.name + ".new")
+    _finish_replacing(folder, new)
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    entries = {name: _write(new / name, data) for name, data in files}
+    sync_directory(new)
+    _write(new / MANIFEST, _json_bytes({"step": step, "files": entries}))
+    sync_directory(new)
+    _finish_replacing(folder, new)
 
 
 def _finish_replacing(folder: Path, new: Path) -> None:

@@ -126,7 +126,7 @@ class Population:
 
         Raises ValueError when they can't be one.
         """
-        ordered = sorted(runs, key=lambda run: _way(run[0].train))
+        ordered = sorted(runs, key=lambda run: _training_key(run[0].train))
         shapes = {json.dumps(shape_of(member.model, member.train), sort_keys=True) for member, _ in ordered}
         if len(shapes) != 1 or "null" in shapes:
             raise ValueError("members differ in shape, or train alone")
@@ -134,7 +134,7 @@ class Population:
             raise ValueError("members are at different steps")
         model = stack([state.model for _, state in ordered])
         lanes = []
-        for _, alike in itertools.groupby(enumerate(ordered), key=lambda item: _way(item[1][0].train)):
+        for _, alike in itertools.groupby(enumerate(ordered), key=lambda item: _training_key(item[1][0].train)):
             placed = list(alike)
             start, (first, _) = placed[0]
             lanes.append(Lane(model, first.train, start, [state for _, (_, state) in placed]))
@@ -152,10 +152,6 @@ class Population:
         own = unstack(self.model, place)
         own.config = self.members[place].model
         return lane.alone(place - lane.start, own)
-
-    def only(self, places: Sequence[int]) -> Population:
-        """A population of those members; the others are gone."""
-        return Population.of([(self.members[place], self.alone(place)) for place in places])
 
     def rules(self, steps: int) -> Rules:
         """What its steps go by. A member's rate is that of its first group."""
@@ -187,7 +183,7 @@ def bucket(members: int) -> int:
     return 1 << (members - 1).bit_length()
 
 
-def _way(config: TrainConfig) -> str:
+def _training_key(config: TrainConfig) -> str:
     """Equal for members of one lane; the loss comes first, so that equal losses are neighbours. Clipping is each
     member's own anyway."""
     own = config.model_dump(mode="json", exclude={*SHARED, "grad_clip"})
