@@ -115,7 +115,7 @@ class Run:
         self.job, self.world, self.place = job, world, place
         state, saved = taken_up(job, place, line)
         self.state_now: Callable[[], TrainState] = lambda: state
-        self.compiled: bool | None = None if saved is None else saved["compiled"]
+        self.compiled: bool | None = (saved or {}).get("compiled")
         self.result: dict[str, Any] = {}
         self.record = Record(
             Path(job.out),
