@@ -22,6 +22,7 @@ from benchmarks.cheats.catalogue import CORPUS
 from foundry.compare import comparison
 from foundry.compare.alpha_spending import BudgetRules
 from foundry.compare.session import Lab, Settings
+from foundry.data.stream import open_tokens
 from foundry.ledger.weights import run_folder
 from foundry.promote.sweep import SweepPlan, sweep
 from foundry.recipe import Recipe
@@ -119,7 +120,8 @@ def _lay_out(folder: Path) -> list[str]:
     with Lab(_settings()) as lab:
         run = lab.gather([(lab.arm_of(longer), 1)])[0]
         known = _bytes(load_file(run_folder(run.id) / "checkpoint/model.safetensors"), longer, lab)
-        (workspace / "table.py").write_text(_table(lab.data(longer).train_tokens(), lab.data(longer).vocab_size))
+        data = lab.data(longer)
+        (workspace / "table.py").write_text(_table(open_tokens(data.train_dir).numpy(), data.vocab_size))
     source = (SOURCES / "weights.py").read_text()
     source = source[: source.index("def carried")]
     for name, carried in DISGUISES.items():
