@@ -123,7 +123,7 @@ def _gain(pairs: Sequence[tuple[RunResult, RunResult]]) -> float:
 
 
 def small_lab(tier: str) -> Lab:
-    lab = Lab(Settings(jobs=2, device="cpu", judged_bytes=2048, limits=Limits(120.0, 30.0, 1 << 30)))
+    lab = Lab(Settings(jobs=2, device="cpu", judged_bytes=2048, limits=Limits(900.0, 300.0, 1 << 30)))
     lab.engine.guard.tier = tier
     return lab
 
