@@ -15,7 +15,7 @@ from typer.exceptions import TyperException
 
 from foundry.campaign.journal import LedgerSuggestions
 from foundry.core.files import as_json
-from foundry.interface import report, report_campaign, report_show
+from foundry.interface import report, report_campaign, report_show, terminal
 from foundry.interface.cli import app, main
 from foundry.interface.terminal import shown, table
 from foundry.ledger.ledger import Ledger
@@ -69,6 +69,7 @@ def test_the_log_at_80_columns_breaks_no_id_and_no_number(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: int
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(terminal.console, "_width", columns)  # which was read as it was made
     common = {"recipe": "b" * 32, "seed": 2**62 + 12345678, "tokens": 1_843_200, "seconds": 1234.5}
     ends = [("failed", "timeout", None, None), ("done", None, None, 3.5658), ("trained", None, 3.7053, 3.5)]
     rows = [

@@ -67,10 +67,10 @@ def test_what_the_self_test_tries_succeeds_where_nothing_is_confined(tmp_path: P
 def test_a_tier_that_lacks_a_part_fails_its_self_test(broken: str, seen: str):
     """The trial's program with one part of the confinement taken out."""
     script = (
-        "import sys; from foundry.sandbox import confinement, landlock, seccomp, trial;"
+        "import sys; from foundry.sandbox import confinement, landlock, seccomp, self_test;"
         f"owner, _, name = {broken!r}.rpartition('.');"
         "setattr(getattr(confinement, owner) if owner else confinement, name, lambda *a, **k: None);"
-        "trial.main()"
+        "self_test.main()"
     )
 
     def crippled(command: list[str], policy: Policy) -> list[str]:

@@ -318,8 +318,8 @@ def test_the_key_is_its_owners_alone_and_a_baseline_that_was_edited_is_said(home
 def of_version_4(path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.executescript(
-            "DROP TABLE seals; DROP INDEX tests_by_verdict; DELETE FROM settings WHERE name = 'seals'; "
-            "PRAGMA user_version = 4"
+            "ALTER TABLE runs DROP COLUMN cpu_seconds; DROP TABLE seals; DROP INDEX tests_by_verdict; "
+            "DELETE FROM settings WHERE name = 'seals'; PRAGMA user_version = 4"
         )
 
 

@@ -135,7 +135,7 @@ def test_code_that_hangs_is_refused_by_a_runs_own_limit_and_as_a_timeout(workspa
 
 
 def test_a_part_with_other_flops_is_matched_tuned_and_screened_as_any_other(workspace: Path) -> None:
-    source = (Path(harness.__file__).parents[1] / "modules/activation/swiglu.py").read_text()
+    source = (Path(harness.__file__).parents[2] / "modules/activation/swiglu.py").read_text()
     (workspace / "modules/activation/mish.py").write_text(source.replace("silu", "mish"))
     with small_lab() as lab:
         for tune in (None, "lr"):
@@ -159,7 +159,7 @@ def test_what_a_model_costs_is_known_of_every_recipe_with_it_and_of_no_other(wor
 
 
 def test_a_workspace_part_trains_bit_by_bit_as_it_would_in_the_package(workspace: Path) -> None:
-    copied = (Path(harness.__file__).parents[1] / "modules/activation/gelu.py").read_text()
+    copied = (Path(harness.__file__).parents[2] / "modules/activation/gelu.py").read_text()
     (workspace / "modules/activation/copied.py").write_text(copied)
     with small_lab() as lab:
         ours, theirs = score(lab, "activation:gelu"), score(lab, "activation:copied")

@@ -133,7 +133,7 @@ class Run:
             record.checkpoint()
         self.world.meet(record.step, self.place)  # nobody leaves before the checkpoint is whole
         self.result = {
-            "status": "done" if record.step == job.steps else "interrupted",
+            "status": "done" if record.step >= job.steps else "interrupted",
             "steps": record.step,
             "tokens": record.step * job.step_tokens,
             "train_loss": record.train_loss(),
@@ -151,7 +151,7 @@ class Run:
         if not state.finite():  # the loss is that of the weights before the step
             raise RunFailure("nan", f"weights are not finite after step {state.step}")
         own = {"identity": job.identity, "compiled": self.compiled}
-        checkpoint.save(_folder(job), state, {**facts, **own}, finished=state.step == job.steps)
+        checkpoint.save(_folder(job), state, {**facts, **own}, finished=state.step >= job.steps)
 
 
 def _train(
@@ -218,7 +218,7 @@ class _Crew:
             if stopped or not live or bucket(live) < len(self.runs):
                 break
         callbacks.look()
-        return stopped or not callbacks.live or program.step == self.job.steps
+        return stopped or not callbacks.live or program.step >= self.job.steps
 
     def _program(self, supply: BatchAt | None) -> Program:
         """The present runs as one program; they are in its order then."""
