@@ -9,6 +9,7 @@ from typing import Any
 
 from foundry.campaign.event_document import certification, trial
 from foundry.campaign.proposals import told as proposal
+from foundry.documents.campaign import Certification, FamilyTried, History, MutationTried, Proposal, Totals, Trial
 from foundry.ledger.file import LedgerFile
 from foundry.ledger.ledger import Ledger
 from foundry.ledger.queries import reading
@@ -17,16 +18,15 @@ from foundry.mutate.mutation import parse
 PAGE = 500
 
 
-def history(limit: int, word: str = "") -> dict[str, Any]:
-    """{"trials", "certifications", "families", "mutations", "proposals", "totals"}, newest first; trials with `word` in
-    their mutation. Totals are of all there is."""
-    trials: deque[dict[str, Any]] = deque(maxlen=limit)
-    certifications: deque[dict[str, Any]] = deque(maxlen=limit)
+def history(limit: int, word: str = "") -> History:
+    """The newest of each first, at most `limit`; trials with `word` in their mutation. Totals are of all there is."""
+    trials: deque[Trial] = deque(maxlen=limit)
+    certifications: deque[Certification] = deque(maxlen=limit)
     families: dict[str, dict[str, Any]] = {}
     mutations: dict[str, dict[str, Any]] = {}
     statuses: Counter[str] = Counter()
     verdicts: Counter[str] = Counter()
-    proposals: list[dict[str, Any]] = []
+    proposals: tuple[Proposal, ...] = ()
     asked: dict[str, int] = {}
     with reading() as file:
         known = file is not None and file.row("SELECT 1 FROM sqlite_master WHERE name = 'events'") is not None
@@ -34,7 +34,7 @@ def history(limit: int, word: str = "") -> dict[str, Any]:
             if event["kind"] != "raced":
                 if (told := certification(event)) is not None:
                     certifications.append(told)
-                    verdicts[told["verdict"]] += 1
+                    verdicts[told.verdict] += 1
                 if event["better"] and event["kind"] == "certified":
                     _certified(families, event)
                 continue
@@ -48,23 +48,23 @@ def history(limit: int, word: str = "") -> dict[str, Any]:
                     trials.append(trial(each))
         if file is not None:
             queue = Ledger(file).proposals
-            proposals, asked = [proposal(row) for row in queue.latest(limit)], queue.counts()
-    return {
-        "trials": [*reversed(trials)],
-        "certifications": [*reversed(certifications)],
-        "families": _ranked(families, "family"),
-        "mutations": _ranked(mutations, "mutation"),
-        "proposals": proposals,
-        "totals": {
-            "trials": statuses.total(),
-            "trials_by_status": dict(statuses),
-            "certifications": verdicts.total(),
-            "certifications_by_verdict": dict(verdicts),
-            "mutations": len(mutations),
-            "proposals": sum(asked.values()),
-            "proposals_by_status": asked,
-        },
-    }
+            proposals, asked = tuple(map(proposal, queue.latest(limit))), queue.counts()
+    return History(
+        trials=tuple(reversed(trials)),
+        certifications=tuple(reversed(certifications)),
+        families=tuple(FamilyTried.from_dict(row, family=name) for name, row in _ranked(families)),
+        mutations=tuple(MutationTried.from_dict(row, mutation=name) for name, row in _ranked(mutations)),
+        proposals=proposals,
+        totals=Totals(
+            trials=statuses.total(),
+            trials_by_status=dict(statuses),
+            certifications=verdicts.total(),
+            certifications_by_verdict=dict(verdicts),
+            mutations=len(mutations),
+            proposals=sum(asked.values()),
+            proposals_by_status=asked,
+        ),
+    )
 
 
 def _events(file: LedgerFile, kinds: tuple[str, ...]) -> Iterator[dict[str, Any]]:
@@ -81,7 +81,6 @@ def _events(file: LedgerFile, kinds: tuple[str, ...]) -> Iterator[dict[str, Any]
 
 
 def _nothing() -> dict[str, Any]:
-    """`tried` is accepted, failed and out together; a stack's trial is counted with each that is in it."""
     counts = dict.fromkeys(("tried", "alone", "accepted", "failed", "out"), 0)
     return {**counts, "certified_bpb": 0.0, "_gains": 0, "_total": 0.0}
 
@@ -106,14 +105,8 @@ def _certified(families: dict[str, Any], event: dict[str, Any]) -> None:
             record["certified_bpb"] += (event["effect"] or 0.0) * share / len(names)
 
 
-def _ranked(table: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+def _ranked(table: dict[str, dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
     """Those that pay first: by certified gain, then by the mean of what was seen."""
-    rows = [
-        {
-            kind: name,
-            **{key: value for key, value in record.items() if not key.startswith("_")},
-            "mean_gain_bpb": record["_total"] / record["_gains"] if record["_gains"] else None,
-        }
-        for name, record in table.items()
-    ]
-    return sorted(rows, key=lambda row: (-row["certified_bpb"], -(row["mean_gain_bpb"] or -1e9)))
+    for record in table.values():
+        record["mean_gain_bpb"] = record["_total"] / record["_gains"] if record["_gains"] else None
+    return sorted(table.items(), key=lambda row: (-row[1]["certified_bpb"], -(row[1]["mean_gain_bpb"] or -1e9)))

@@ -9,11 +9,12 @@ from typing import Any
 
 from foundry.campaign.event_document import trial
 from foundry.core.errors import RequestError
+from foundry.documents.campaign import Proposal, Proposals, Proposed
 from foundry.ledger.ledger import Ledger
 from foundry.ledger.queries import reading
 
 
-def propose(baseline: Path, text: str, why: str, who: str) -> dict[str, Any]:
+def propose(baseline: Path, text: str, why: str, who: str) -> Proposed:
     """Queue a mutation for the next campaign that looks. Raises RequestError for one that `foundry mutate` refuses on
     this baseline, or that would change nothing there."""
     from foundry.mutate import mutate, parse
@@ -27,19 +28,19 @@ def propose(baseline: Path, text: str, why: str, who: str) -> dict[str, Any]:
     with Ledger.open() as ledger:
         number = ledger.proposals.add(str(mutation), why, who)
         waiting = ledger.proposals.waiting()
-    return {"proposal": number, "mutation": str(mutation), "why": why, "who": who, "waiting": waiting}
+    return Proposed(proposal=number, mutation=str(mutation), why=why, who=who, waiting=waiting)
 
 
-def proposals(limit: int, status: str | None = None) -> dict[str, Any]:
-    """{"proposals", "waiting"}: the newest first, all or those of one status, and how many wait. Changes nothing."""
+def proposals(limit: int, status: str | None = None) -> Proposals:
+    """The newest first, all or those of one status, and how many wait. Changes nothing."""
     with reading() as file:
         if file is None:
-            return {"proposals": [], "waiting": 0}
+            return Proposals(proposals=(), waiting=0)
         queue = Ledger(file).proposals
-        return {"proposals": [told(row) for row in queue.latest(limit, status)], "waiting": queue.waiting()}
+        return Proposals(proposals=tuple(map(told, queue.latest(limit, status))), waiting=queue.waiting())
 
 
-def withdraw(number: int, why: str) -> dict[str, Any]:
+def withdraw(number: int, why: str) -> Proposal:
     """Take back a proposal that still waits. Raises RequestError for one that is unknown, or taken already."""
     result = {"reason": f"withdrawn: {why}" if why else "withdrawn"}
     with Ledger.open() as ledger:
@@ -51,11 +52,7 @@ def withdraw(number: int, why: str) -> dict[str, Any]:
     return told({**found, "state": "refused", "result": result})
 
 
-def told(row: dict[str, Any]) -> dict[str, Any]:
-    """A proposal as every command prints it; `result` is what became of it, null before that."""
-    return {
-        "proposal": row["seq"],
-        **{key: row[key] for key in ("mutation", "why", "who")},
-        "status": row["state"],
-        "result": trial(row["result"]) or None,
-    }
+def told(row: dict[str, Any]) -> Proposal:
+    """A proposal as every command prints it."""
+    result = trial(row["result"]) if row["result"] else None
+    return Proposal.from_dict(row, proposal=row["seq"], status=row["state"], result=result)

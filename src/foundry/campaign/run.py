@@ -27,6 +27,7 @@ from foundry.compare.match import carrying
 from foundry.compare.session import Lab
 from foundry.core.errors import FoundryError, WorkError
 from foundry.core.fingerprint import fingerprint
+from foundry.documents import campaign as documents
 from foundry.judge.code import judging_code
 from foundry.promote.promote import STALE, settle, track_of
 from foundry.recipe import Recipe
@@ -57,8 +58,10 @@ class CampaignPlan:
         return {**asdict(self.limits), "strategy": self.strategy, "space": str(self.space or ""), "match": self.match}
 
 
-def campaign(lab: Lab, path: Path, plan: CampaignPlan, seen: Seen, told: Callable[[Event, State], None]) -> Any:
-    """Run the campaign on the baseline file `path`; the document that `campaign --json` prints.
+def campaign(
+    lab: Lab, path: Path, plan: CampaignPlan, seen: Seen, told: Callable[[Event, State], None]
+) -> documents.Campaign:
+    """Run the campaign on the baseline file `path`.
 
     `told` hears of every event. Raises WorkError when another campaign runs on this ledger, or the champion fails.
     """

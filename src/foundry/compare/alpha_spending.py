@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
 from foundry.core.errors import RequestError
+from foundry.documents import budget as documents
 from foundry.ledger.error_budget import BudgetTest, History, Stream
 from foundry.ledger.ledger import Ledger
 from foundry.ledger.queries import reading
@@ -85,27 +86,24 @@ def pairs_for(test: BudgetTest, ledger: Ledger) -> int:
     return policy.needs(test.alpha, ledger.budget.history(test.season).rules["base_pairs"])
 
 
-def summary() -> dict[str, Any]:
-    """What `foundry budget` prints: of `better` the season, what is spent and left, what the next test gets and needs;
-    under `streams` the same of each. Changes nothing."""
+def summary() -> documents.Budget:
+    """The season of `better`, what is spent and left, what the next test gets and needs; the same of each stream.
+    Changes nothing."""
     with reading() as file:
         if file is None:
-            return {**_summary(Budget()), **_SEASON, "streams": {}, "open_tests": [], "test_split_reads": 0}
+            return documents.Budget.from_dict(_summary(Budget()), streams={})
         ledger = Ledger(file)
         streams: dict[str, dict[str, Any]] = {}
         for stream in get_args(Stream):
             if (season := ledger.budget.season(stream)) is not None:
                 opened = {"opened_by": season["opened_by"], "opened_unix": season["created"], "why": season["why"]}
                 streams[stream] = _summary(state(ledger.budget.history(season["id"]))) | opened
-        return {
-            **streams.get("better", {**_summary(Budget()), **_SEASON}),
-            "streams": streams,
-            "open_tests": [test.key for test in ledger.budget.open_tests()],
-            "test_split_reads": ledger.runs.count_reads("test"),
-        }
-
-
-_SEASON = {"opened_by": None, "opened_unix": None, "why": ""}
+        return documents.Budget.from_dict(
+            streams.get("better", _summary(Budget())),
+            streams={stream: documents.Season.from_dict(found) for stream, found in streams.items()},
+            open_tests=tuple(test.key for test in ledger.budget.open_tests()),
+            test_split_reads=ledger.runs.count_reads("test"),
+        )
 
 
 def _summary(now: Budget) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from foundry.compare import match as matching
 from foundry.compare import tune as tuning
@@ -13,6 +12,7 @@ from foundry.compare.certify import Seen
 from foundry.compare.comparison import Question, Rules, ask
 from foundry.compare.session import Lab
 from foundry.core.files import write_document
+from foundry.documents.comparison import Comparison
 from foundry.recipe import Recipe
 
 TUNING_SEEDS = 2
@@ -28,8 +28,8 @@ def compare(
     seeds: tuple[int, ...],
     again: bool,
     seen: Seen,
-) -> dict[str, Any]:
-    """Compare two recipe files; the document that `compare --json` prints, at once where there is a verdict already.
+) -> Comparison:
+    """Compare two recipe files, at once where there is a verdict already.
 
     Nothing corrects it for how often it is asked, which `asked` counts: for this pair, this time included. With `tune`,
     both at the learning rate of a small grid that suits each best: tuned against tuned.
@@ -50,8 +50,8 @@ def compare(
         tuned = tuning.tune_lr(lab, (baseline, candidate), spare)
         (baseline, candidate), grid = [each.arm for each in tuned], tuning.to_json(tuned, spare)
     question = Question(baseline, candidate, currency, "validation", rules.min_effect, rules, seeds=seeds, tuning=grid)
-    document = ask(lab, question, again, seen)
-    asked = lab.ledger.verdicts.compared(*(arm["recipe"] for arm in document["arms"]))
-    document |= {"corrected": False, "asked": asked}
-    write_document(Path(document["report"]), document)
+    given = ask(lab, question, again, seen)
+    asked = lab.ledger.verdicts.compared(*(arm["recipe"] for arm in given["arms"]))
+    document = Comparison.from_dict(given, corrected=False, asked=asked)
+    write_document(Path(document.report), document.to_dict())
     return document

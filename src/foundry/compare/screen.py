@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 from foundry.compare.match import Arm
 from foundry.compare.session import Lab
+from foundry.documents.sweep import Candidate
 from foundry.execute.result import RunResult, check_scored
 from foundry.stats.verdict import Match
 
@@ -42,23 +42,24 @@ class Screened:
     def gain(self) -> float | None:
         return fmean(self.differences) if self.differences and self.failure is None else None
 
-    def to_json(self) -> dict[str, Any]:
+    @property
+    def document(self) -> Candidate:
         failure = self.failure
-        return {
-            "name": self.arm.name,
-            "mutation": self.mutation,
-            "recipe": self.arm.recipe.fingerprint,
-            "status": "failed" if failure else "done",
-            "reason": failure.reason if failure else None,
-            "detail": failure.explained if failure else "",
-            "val_bpb": self.bpb,
-            "gain_bpb": self.gain,
-            "match": self.match,
-            "budget_tokens": self.arm.tokens,
-            "budget_flops": self.arm.flops,
-            "seconds": sum(run.facts.get("seconds") or 0.0 for run in self.runs),
-            "runs": [run.to_json() for run in self.runs],
-        }
+        return Candidate(
+            name=self.arm.name,
+            mutation=self.mutation,
+            recipe=self.arm.recipe.fingerprint,
+            status="failed" if failure else "done",
+            reason=failure.reason if failure else None,
+            detail=failure.explained if failure else "",
+            val_bpb=self.bpb,
+            gain_bpb=self.gain,
+            match=self.match,
+            budget_tokens=self.arm.tokens,
+            budget_flops=self.arm.flops,
+            seconds=sum(run.facts.get("seconds") or 0.0 for run in self.runs),
+            runs=tuple(run.document for run in self.runs),
+        )
 
 
 def screen(lab: Lab, baseline: Arm, candidates: list[tuple[str, Arm, Match]], seeds: list[int]) -> list[Screened]:

@@ -46,12 +46,12 @@ def train(lab: Lab, name: Path, seed: int, resume: bool, fresh: bool, weights: b
 def _recorded(lab: Lab, name: str) -> tuple[Arm, int]:
     """The arm and the seed of a run on record, to be trained as it was. Raises RequestError for one that can't be."""
     row = queries.run(name)
-    recipe = Recipe.from_dict(queries.show(row["recipe"])["content"])
-    arm = lab.arm_of(recipe, row["budget_tokens"])
-    if lab.spec(arm, row["seed"]).id != row["run"]:
+    recipe = Recipe.from_dict(queries.recipe(row.recipe).content)
+    arm = lab.arm_of(recipe, row.budget_tokens)
+    if lab.spec(arm, row.seed).id != row.run:
         message = "its code, its workspace's code or its text is another than it was, and would train other weights"
-        raise RequestError("train.other_run", row["run"][:12], message, hint="foundry rebuild has its recipe and code")
-    return arm, row["seed"]
+        raise RequestError("train.other_run", row.run[:12], message, hint="foundry rebuild has its recipe and code")
+    return arm, row.seed
 
 
 def _train_together(lab: Lab, arm: Arm, spec: RunSpec, weights: bool) -> bool:

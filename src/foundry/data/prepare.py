@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from foundry.data.prepared import TOKENIZER, Prepared, open_tokenizer, write_tok
 from foundry.data.sources import Document
 from foundry.data.split import JUDGED, split
 from foundry.data.tokenizer import DOCUMENT, SLOT, Tokenizer
+from foundry.documents import recipes as documents
 
 Report = Callable[[str], None]
 
@@ -76,18 +77,16 @@ def restored(config: DataConfig, prepared: Prepared) -> Prepared:
     return again
 
 
-def summary(prepared: Prepared) -> dict[str, Any]:
-    """What a person or an agent wants to know of prepared data: plain JSON types."""
-    facts = prepared.manifest
-    return {
-        **{key: facts[key] for key in ("source", "filter", "tokenizer", "passed_over", "piece_bytes", "splits")},
-        "vocab_size": prepared.vocab_size,
-        "bytes_per_token": round(facts["splits"]["train"]["bytes"] / facts["splits"]["train"]["tokens"], 4),
-        "hash": prepared.hash,
-        "judged_hash": prepared.judged_hash,
-        "train_dir": str(prepared.train_dir),
-        "judge_dir": str(prepared.judge_dir),
-    }
+def summary(prepared: Prepared, commands: Iterable[str] = ()) -> documents.Prepared:
+    """What a person or an agent wants to know of prepared data, and of the commands that train on it."""
+    train = prepared.manifest["splits"]["train"]
+    return documents.Prepared.from_dict(
+        prepared.manifest,
+        bytes_per_token=round(train["bytes"] / train["tokens"], 4),
+        train_dir=str(prepared.train_dir),
+        judge_dir=str(prepared.judge_dir),
+        next=tuple(commands),
+    )
 
 
 def _find(config: DataConfig, index: Path) -> Prepared | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from foundry.core.errors import WorkError
+from foundry.documents.runs import Trained
 from foundry.ledger.run_spec import RunSpec
 
 
@@ -53,18 +54,12 @@ class RunResult:
         replayed = "this is on record from before, --retry tries it again" if self.stored and not self.ok else ""
         return "; ".join(filter(None, (self.detail, replayed)))
 
-    def to_json(self) -> dict[str, Any]:
-        known = ("train_loss", "tokens", "flops", "seconds", "device")
-        return {
-            "run": self.id,
-            "status": self.status,
-            "reason": self.reason,
-            "detail": self.explained,
-            "val_bpb" if self.split == "validation" else f"{self.split}_bpb": self.bpb,
-            **{key: self.facts.get(key) for key in known},
-            "seed": self.spec.seed,
-            "recipe": self.spec.recipe.fingerprint,
-        }
+    @property
+    def document(self) -> Trained:
+        """As `train` prints it."""
+        known = {**self.facts, "val_bpb" if self.split == "validation" else f"{self.split}_bpb": self.bpb}
+        own = {"run": self.id, "status": self.status, "reason": self.reason, "detail": self.explained}
+        return Trained.from_dict({**known, **own, "seed": self.spec.seed, "recipe": self.spec.recipe.fingerprint})
 
 
 NO_BASELINE = "run.no_baseline"

@@ -15,6 +15,8 @@ from foundry.core.errors import RunFailure, WorkError
 from foundry.core.pace import now_and_then
 from foundry.data.prepared import read_tokenizer
 from foundry.data.tokenizer import Tokenizer
+from foundry.documents.recipes import Sampled
+from foundry.documents.runs import RunRow
 from foundry.ledger import queries
 from foundry.ledger.ledger import Ledger
 from foundry.ledger.recorded_code import lay_out
@@ -33,18 +35,18 @@ def sample(
     top_k: int,
     seed: int,
     say: Callable[[str], None] = lambda line: None,
-) -> dict[str, Any]:
-    """{"run", "prompt", "text"}; `say` hears how far it is. Raises RequestError for an unknown run or prompt; WorkError
-    without weights, or for code that fails."""
+) -> Sampled:
+    """The prompt and what follows it; `say` hears how far it is. Raises RequestError for an unknown run or prompt;
+    WorkError without weights, or for code that fails."""
     row = queries.run(run)
-    weights = weights_folder(row["run"])
-    if not are_whole(row["run"]):
-        hint = make_again(row["run"])
+    weights = weights_folder(row.run)
+    if not are_whole(row.run):
+        hint = make_again(row.run)
         raise WorkError("sample.no_weights", str(weights.parent), "this run's weights are gone or torn", hint=hint)
-    recipe = queries.show(row["recipe"])
-    tokenizer = _tokenizer(row, recipe["content"])
+    recipe = queries.recipe(row.recipe)
+    tokenizer = _tokenizer(row, recipe.content)
     asked = {
-        "model": recipe["content"]["model"],
+        "model": recipe.content["model"],
         "vocab_size": tokenizer.vocab_size,
         "checkpoint": str(weights),
         "ids": tokenizer.encode(prompt or "\n").tolist(),
@@ -53,15 +55,15 @@ def sample(
         "top_k": top_k,
         "seed": seed,
     }
-    asked["cached"] = not recipe["sources"]
-    say(f"writing {tokens} tokens with {row['name'] or row['run'][:12]}, seed {row['seed']}")
-    with Hold(row["run"]):
-        said = _in_sandbox(asked, row["recipe"], say) if recipe["sources"] else continued(asked, say=say)
+    asked["cached"] = not recipe.sources
+    say(f"writing {tokens} tokens with {row.name or row.run[:12]}, seed {row.seed}")
+    with Hold(row.run):
+        said = _in_sandbox(asked, row.recipe, say) if recipe.sources else continued(asked, say=say)
     try:
         text = tokenizer.decode([int(id) for id in said["ids"]])
     except (TypeError, ValueError, KeyError, OverflowError):
-        raise WorkError("sample.failed", row["run"][:12], "the run's code returned no text") from None
-    return {"run": row["run"], "prompt": prompt, "text": text}
+        raise WorkError("sample.failed", row.run[:12], "the run's code returned no text") from None
+    return Sampled(run=row.run, prompt=prompt, text=text)
 
 
 def continued(
@@ -86,9 +88,9 @@ def continued(
     return {"ids": out[0].tolist()}
 
 
-def _tokenizer(row: dict[str, Any], content: dict[str, Any]) -> Tokenizer:
+def _tokenizer(row: RunRow, content: dict[str, Any]) -> Tokenizer:
     """The run's own; of a time when none was kept, that of its corpus, if it is still what it was."""
-    file = tokenizer_file(row["data_hash"])
+    file = tokenizer_file(row.data_hash)
     if file.is_file():
         return read_tokenizer(file.read_bytes())
     from foundry.core.section import validate
@@ -96,9 +98,9 @@ def _tokenizer(row: dict[str, Any], content: dict[str, Any]) -> Tokenizer:
     from foundry.data.prepare import prepare
 
     data = prepare(validate(DataConfig, content["data"], "data"), lambda line: None)
-    if data.hash != row["data_hash"]:
+    if data.hash != row.data_hash:
         message = f"its tokenizer was not kept, and {content['data']['source']} is another text by now"
-        raise WorkError("sample.other_data", row["run"][:12], message, hint="restore the corpus as it was")
+        raise WorkError("sample.other_data", row.run[:12], message, hint="restore the corpus as it was")
     return data.tokenizer()
 
 

@@ -338,7 +338,7 @@ class Engine:
         del self._asks[ask.key]
         ask.let_go()
         if not result.stored:
-            write_document(run_folder(ask.spec.id) / "status.json", result.to_json())
+            write_document(run_folder(ask.spec.id) / "status.json", result.document.to_dict())
             weights.tidy(self.ledger)
             if result.facts["seq"] % folders.EVERY == 0:
                 folders.tidy(self.ledger)

@@ -17,6 +17,7 @@ from typer.exceptions import TyperException
 from foundry import __version__
 from foundry.core import places
 from foundry.core.errors import FoundryError, RequestError, WorkError, nearest
+from foundry.documents.failure import Failure
 from foundry.interface import cli_campaign, cli_code, cli_read, cli_work
 from foundry.interface.terminal import emit, guarded
 
@@ -105,7 +106,7 @@ def _usage(error: TyperException, as_json: bool) -> int:
 
 def _fail(error: FoundryError, as_json: bool) -> int:
     if as_json:
-        emit(error.to_json())
+        emit(Failure.from_dict(error.to_json()))
     sys.stderr.write(f"{error}\n")
     return error.exit_code
 

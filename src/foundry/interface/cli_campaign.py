@@ -9,9 +9,11 @@ import typer
 
 from foundry.core.errors import RequestError
 from foundry.interface import options
+from foundry.interface.answer import answer
 from foundry.interface.cli_work import BASELINE, bench
 from foundry.interface.options import Json
-from foundry.interface.terminal import emit
+from foundry.interface.report import pair_line
+from foundry.interface.report_campaign import lines
 
 
 def register(app: typer.Typer) -> None:
@@ -44,12 +46,11 @@ def campaign(
     from foundry.campaign.policy import Limits
     from foundry.campaign.run import CampaignPlan
     from foundry.campaign.run import campaign as verb
-    from foundry.interface import report, report_campaign
 
     plan = CampaignPlan(Limits(runs, flops, hours), strategy, space, match, min_effect, budget.rules)
     with bench(how, jobs) as lab:
-        document = verb(lab, baseline, plan, report.pair_line(lab.say), report_campaign.lines(lab.say))
-    emit(document) if how.as_json else report_campaign.campaign(document)
+        document = verb(lab, baseline, plan, pair_line(lab.say), lines(lab.say))
+    answer(document, how.as_json)
 
 
 def propose(
@@ -64,10 +65,9 @@ def propose(
     Example: foundry propose "attention:gqa_2kv+lr:1e-3" --why "fewer keys leave room for a higher rate"
     """
     from foundry.campaign.proposals import propose as verb
-    from foundry.interface import report_campaign
 
     document = verb(baseline, mutation, why, who)
-    emit(document) if as_json else report_campaign.proposed(document)
+    answer(document, as_json)
 
 
 def proposals(
@@ -86,15 +86,13 @@ def proposals(
     Examples: foundry proposals --status queued · foundry proposals --withdraw 3 --why "tried by hand"
     """
     from foundry.campaign import proposals as verbs
-    from foundry.interface import report_campaign
 
     if withdraw is not None:
-        one = verbs.withdraw(withdraw, why)
-        return emit(one) if as_json else report_campaign.withdrawn(one)
+        return answer(verbs.withdraw(withdraw, why), as_json)
     if why:
         raise RequestError("usage.proposals", "--why", "this option is a withdrawal's", hint="add --withdraw NUMBER")
     document = verbs.proposals(limit, status)
-    return emit(document) if as_json else report_campaign.proposals(document)
+    return answer(document, as_json)
 
 
 def history(
@@ -107,10 +105,9 @@ def history(
     Example: foundry history --word attention --json
     """
     from foundry.campaign.history import history as verb
-    from foundry.interface import report_campaign
 
     document = verb(limit, word)
-    emit(document) if as_json else report_campaign.history(document)
+    answer(document, as_json)
 
 
 def reproduce(
@@ -125,11 +122,10 @@ def reproduce(
 
     Example: foundry reproduce 3fa9c1 --pairs 2
     """
-    from foundry.interface import report_campaign
     from foundry.interface.progress import Display
     from foundry.promote.reproduce import reproduce as verb
 
     with Display(progress, as_json) as display:
         document = verb(promotion, pairs, jobs, device, display, display.say)
-    emit(document) if as_json else report_campaign.reproduced(document)
-    raise typer.Exit(0 if document["reproduced"] else 1)
+    answer(document, as_json)
+    raise typer.Exit(0 if document.reproduced else 1)

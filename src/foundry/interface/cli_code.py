@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from foundry.interface import options
+from foundry.interface.answer import answer
 from foundry.interface.options import Json
-from foundry.interface.terminal import console, emit
+from foundry.interface.report_code import to_adopt
 
 
 def register(app: typer.Typer) -> None:
@@ -32,8 +33,8 @@ def check(
 
     with Display(progress, as_json) as display:
         document = verb(file, display.say)
-    emit(document) if as_json else _report(document)
-    raise typer.Exit(0 if document["ok"] else 1)
+    answer(document, as_json)
+    raise typer.Exit(0 if document.ok else 1)
 
 
 def adopt(
@@ -54,12 +55,12 @@ def adopt(
     with Ledger.open() as ledger:
         seen = look(ledger, kind, force)
         if not as_json:
-            _to_adopt(seen)
+            to_adopt(seen)
         if not yes and (as_json or not sys.stdin.isatty() or not typer.confirm("Adopt it?")):
-            message = f"nothing was moved: {seen['trust']}"
-            raise RequestError("adopt.not_agreed", seen["from"], message, hint="read the source, then --yes")
-        document = verb(ledger, kind, force, seen["source"])
-    emit(document) if as_json else _adopted(document)
+            message = f"nothing was moved: {seen.trust}"
+            raise RequestError("adopt.not_agreed", seen.from_, message, hint="read the source, then --yes")
+        document = verb(ledger, kind, force, seen.source)
+    answer(document, as_json)
 
 
 def rebuild(
@@ -76,48 +77,4 @@ def rebuild(
 
     with Ledger.open() as ledger:
         document = verb(ledger, recipe, folder)
-    if as_json:
-        emit(document)
-    else:
-        console.print(f"Wrote {len(document['files'])} files to {folder}.")
-        console.print(f"Next: FOUNDRY_WORKSPACE={document['workspace']} foundry train {folder / 'recipe.yaml'}")
-
-
-def _to_adopt(document: dict[str, Any]) -> None:
-    console.print(f"{document['from']}:\n\n{document['source']}")
-    for verdict in document["measured"]:
-        effect = (
-            "" if verdict["effect_bpb"] is None else f", {verdict['effect_bpb']:+.4g} bpb over {verdict['n']} pairs"
-        )
-        console.print(f"The judge measured: {verdict['verdict']}{effect} ({verdict['report']})")
-    if not document["measured"]:
-        console.print("The judge measured nothing of it.")
-    console.print(f"What you give it: {document['trust']}.")
-
-
-def _adopted(document: dict[str, Any]) -> None:
-    part = f"{document['slot']}:{document['kind']}"
-    console.print(f"Moved {document['from']} to {document['to']}.")
-    console.print(f"Recipes with {part} have a new identity now; their runs will be new.")
-    console.print(f"Next: {document['commit']}")
-
-
-def _report(document: dict[str, Any]) -> None:
-    """The faults, each with what was seen and how to mend it."""
-    file, kind = document["file"], f"{document['slot']}:{document['kind']}"
-    for fault in document["faults"]:
-        line = f":{fault['line']}" if fault["line"] else ""
-        console.print(f"{file}{line}: {fault['clause']}")
-        for label, text in (
-            ("says", " ".join(filter(None, (fault["says"], f"[{fault['contract']}]" if fault["contract"] else "")))),
-            ("seen", fault["seen"]),
-            ("mend", fault["mend"]),
-        ):
-            if text:
-                console.print(f"  {label}  {text}")
-    if document["printed"]:
-        console.print(f"it printed: {document['printed']}")
-    held, broken = len(document["passed"]), len(document["faults"])
-    console.print(
-        f"{kind}: {held} clauses hold, {broken} broken ({document['seconds']} s, sandbox: {document['tier']})"
-    )
+    answer(document, as_json)

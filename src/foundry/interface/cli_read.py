@@ -9,9 +9,11 @@ import typer
 
 from foundry.core import places
 from foundry.core.errors import RequestError
+from foundry.documents.recipes import Kinds
+from foundry.documents.runs import Diff, Lineage, Log
 from foundry.interface import options
+from foundry.interface.answer import answer
 from foundry.interface.options import Json
-from foundry.interface.terminal import emit
 
 
 def register(app: typer.Typer) -> None:
@@ -29,12 +31,11 @@ def log(
 
     Examples: foundry log --limit 50 --status failed · foundry log --stale
     """
-    from foundry.interface import report
     from foundry.ledger import queries
 
     rows = queries.log(limit=limit, status=status, stale=stale)
-    document = {"runs": rows, "weights": queries.weights()}
-    emit(document) if as_json else report.log(document, filtered=stale or status is not None)
+    document = Log(runs=tuple(rows), weights=queries.weights(), filtered=stale or status is not None)
+    answer(document, as_json)
 
 
 def show(
@@ -45,11 +46,10 @@ def show(
 
     Example: foundry show 3fa9c1
     """
-    from foundry.interface import report_show
     from foundry.ledger import queries
 
     document = queries.show(name)
-    emit(document) if as_json else report_show.show(document)
+    answer(document, as_json)
 
 
 def diff(
@@ -61,11 +61,10 @@ def diff(
 
     Example: foundry diff experiments/baseline.yaml experiments/attn_gqa_2kv.yaml
     """
-    from foundry.interface import report
     from foundry.ledger import queries
 
-    document = {"edits": queries.diff(a, b)}
-    emit(document) if as_json else report.diff(document)
+    document = Diff(edits=queries.diff(a, b))
+    answer(document, as_json)
 
 
 def lineage(
@@ -76,11 +75,10 @@ def lineage(
 
     Example: foundry lineage --json
     """
-    from foundry.interface import report
     from foundry.ledger import queries
 
-    document = {"track": places.track(Path(baseline)), "promotions": queries.lineage(baseline)}
-    emit(document) if as_json else report.lineage(document)
+    document = Lineage(track=places.track(Path(baseline)), promotions=tuple(queries.lineage(baseline)))
+    answer(document, as_json)
 
 
 def verify(
@@ -93,12 +91,11 @@ def verify(
 
     Examples: foundry verify · foundry verify --head 3fa9c1d20b77 --json
     """
-    from foundry.interface import report
     from foundry.promote.verify import verify as verb
 
     document = verb(head)
-    emit(document) if as_json else report.verify(document)
-    raise typer.Exit(0 if document["ok"] else 1)
+    answer(document, as_json)
+    raise typer.Exit(0 if document.ok else 1)
 
 
 def budget(
@@ -116,7 +113,6 @@ def budget(
     Examples: foundry budget --json · foundry budget --new-season --q 0.05 --why "another corpus from today"
     """
     from foundry.compare import alpha_spending as verb
-    from foundry.interface import report
 
     rules = season.rules
     if new_season:
@@ -127,7 +123,7 @@ def budget(
     elif rules.given or why or who:
         raise RequestError("usage.budget", "--new-season", "these options are a new season's", hint="add --new-season")
     document = verb.summary()
-    emit(document) if as_json else report.budget(document)
+    answer(document, as_json)
 
 
 def kinds(as_json: Json = False) -> None:
@@ -136,8 +132,6 @@ def kinds(as_json: Json = False) -> None:
     Example: foundry kinds --json
     """
     from foundry.core.slots import SLOTS
-    from foundry.interface import report
 
     slots = {slot.name: {kind: slot.describe(kind) for kind in slot.kinds()} for slot in SLOTS}
-    document = {"slots": slots}
-    emit(document) if as_json else report.kinds(document)
+    answer(Kinds(slots=slots), as_json)

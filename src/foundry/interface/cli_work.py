@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from foundry.core import places
+from foundry.documents.budget import Reverted
 from foundry.interface import options
+from foundry.interface.answer import answer
 from foundry.interface.options import Json
-from foundry.interface.terminal import console, emit
+from foundry.interface.report import pair_line
 
 if TYPE_CHECKING:
     from foundry.compare.session import Lab
@@ -54,17 +56,14 @@ def mutate(
     Examples: foundry mutate attention gqa_2kv · foundry mutate attention:gqa_2kv+norm:rmsnorm ·
     foundry mutate set:train.optimizer.lr=2e-3
     """
-    from foundry.interface import report
 
     if family is None:
         from foundry.mutate.catalogue import catalogue
 
-        document = {"families": catalogue()}
-        return emit(document) if as_json else report.catalogue(document)
+        return answer(catalogue(), as_json)
     from foundry.mutate import parse, write
 
-    written = write(baseline, parse(family, variant), places.experiments(), force=force).to_json()
-    return emit(written) if as_json else report.mutation(written)
+    return answer(write(baseline, parse(family, variant), places.experiments(), force=force).document, as_json)
 
 
 def train(
@@ -83,13 +82,12 @@ def train(
     torchrun --nproc-per-node 2 src/train.py experiments/baseline.yaml
     """
     from foundry.compare.training import train as verb
-    from foundry.interface import report
 
     with bench(how, retry=retry) as lab:
         result = verb(lab, recipe, seed, resume, fresh, weights)
     if result is None:  # one of torchrun's processes that keeps no ledger
         return
-    emit(result.to_json()) if how.as_json else report.run(result)
+    answer(result.document, how.as_json)
     raise typer.Exit(0 if result.ok else 1)
 
 
@@ -113,16 +111,15 @@ def sweep(
     Examples: foundry sweep norm rmsnorm layernorm --promote --jobs 8 · foundry sweep position ·
     foundry sweep lr:2e-3 lr:2e-3+norm:rmsnorm --promote
     """
-    from foundry.interface import report
     from foundry.mutate.words import expand
     from foundry.promote.sweep import SweepPlan
     from foundry.promote.sweep import sweep as verb
 
     plan = SweepPlan(tuple(expand(mutations)), promote, seeds, match, tune, min_effect, budget.rules, again)
     with bench(how, jobs, retry) as lab:
-        document = verb(lab, baseline, plan, report.pair_line(lab.say))
-    emit(document) if how.as_json else report.sweep(document)
-    raise typer.Exit(2 if document["all_refused"] else 0)
+        document = verb(lab, baseline, plan, pair_line(lab.say))
+    answer(document, how.as_json)
+    raise typer.Exit(2 if document.all_refused else 0)
 
 
 def compare(
@@ -148,12 +145,11 @@ def compare(
     """
     from foundry.compare.compare import compare as verb
     from foundry.compare.comparison import Rules
-    from foundry.interface import report
 
     rules, chosen = Rules(alpha, max_pairs, min_effect), options.seed_list(seeds)
     with bench(how, jobs, retry) as lab:
-        document = verb(lab, baseline, candidate, rules, match, tune, chosen, again, report.pair_line(lab.say))
-    emit(document) if how.as_json else report.comparison(document)
+        document = verb(lab, baseline, candidate, rules, match, tune, chosen, again, pair_line(lab.say))
+    answer(document, how.as_json)
 
 
 def sample(
@@ -175,7 +171,7 @@ def sample(
 
     with Display(progress, as_json) as display:
         document = verb(run, prompt, tokens, temperature, top_k, seed, display.say)
-    emit(document) if as_json else console.print(document["text"])
+    answer(document, as_json)
 
 
 def revert(
@@ -189,13 +185,12 @@ def revert(
 
     Example: foundry revert --to 5be0
     """
-    from foundry.interface import report
     from foundry.ledger.ledger import Ledger
     from foundry.promote.promote import revert as verb
 
     with Ledger.open() as ledger:
-        document = verb(ledger, baseline, to)
-    emit(document) if as_json else report.reverted(document)
+        document = Reverted.from_dict(verb(ledger, baseline, to))
+    answer(document, as_json)
 
 
 @data_app.command("prepare")
@@ -221,7 +216,6 @@ def data_prepare(
     from foundry.core.section import validate
     from foundry.data.config import DataConfig
     from foundry.data.prepare import prepare, summary
-    from foundry.interface import report
     from foundry.interface.progress import Display
     from foundry.mutate.on_data import commands_to_train
 
@@ -229,5 +223,5 @@ def data_prepare(
     values = {name: yaml_io.parse_value(text, f"--{name}") for name, text in asked.items()}
     config = validate(DataConfig, {"source": source, **values}, "data")
     with Display(progress, as_json) as display:
-        document = {**summary(prepare(config, display.say)), "next": commands_to_train(baseline, config)}
-    emit(document) if as_json else report.data(document)
+        document = summary(prepare(config, display.say), commands_to_train(baseline, config))
+    answer(document, as_json)

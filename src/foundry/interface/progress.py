@@ -102,7 +102,7 @@ class Display:
         if self.live and result.id in self._tasks:
             self._bars.remove_task(self._tasks.pop(result.id))
         last_line = result.detail.splitlines()[-1] if result.detail else ""
-        self._json(**{**result.to_json(), "detail": last_line, "stored": result.stored})
+        self._json(**{**result.document.to_dict(), "detail": last_line, "stored": result.stored})
         if self.mode != "plain":
             return
         if result.ok:

@@ -8,17 +8,18 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-from foundry.interface.report import Document, flops, lineage_of, number, seconds, signed
+from foundry.documents import campaign as documents
+from foundry.interface.report import flops, lineage_of, number, seconds, signed
 from foundry.interface.terminal import console, table
 
 MOST_WORDS = 8
 """Of a round that are named in its line; the ledger has all."""
 
 
-def lines(say: Callable[[str], None]) -> Callable[[Document, Any], None]:
+def lines(say: Callable[[str], None]) -> Callable[[dict[str, Any], Any], None]:
     """A line on each event of a campaign; `state` is what the campaign knew before it."""
 
-    def told(event: Document, state: Any) -> None:
+    def told(event: dict[str, Any], state: Any) -> None:
         kind = event["kind"]
         if kind == "round":
             on = f"{len(state.moves)} moves past the champion" if state.moves else "the champion"
@@ -45,76 +46,76 @@ def lines(say: Callable[[str], None]) -> Callable[[Document, Any], None]:
     return told
 
 
-def campaign(document: Document) -> None:
+def campaign(document: documents.Campaign) -> None:
     """What the campaign came to: promotions with their measured effects, what is provisional, what it took."""
     rows = [
-        (row["promotion"][:12], row["mutation"], signed(row["effect_bpb"]), interval(row["interval_bpb"]))
-        for row in document["promotions"]
+        (row.promotion[:12], row.mutation, signed(row.effect_bpb), interval(row.interval_bpb))
+        for row in document.promotions
     ]
     if rows:
         table("Certified, measured again on fresh seeds", ("promotion", "mutation", "gain", "95 % interval"), rows)
     else:
         console.print("Nothing promoted yet.")
-    this, kills, provisional = document["this_command"], document["false_kills"], document["provisional"]
-    if provisional["mutations"]:
-        moves = " + ".join(provisional["mutations"])
-        console.print(f"Not certified yet: {moves} ({signed(provisional['claimed_bpb'])} claimed).")
-    spent = f"{this['runs']} runs, {flops(this['flops'])}FLOP, {seconds(this['hours'] * 3600)}"
+    this, kills, provisional = document.this_command, document.false_kills, document.provisional
+    if provisional.mutations:
+        moves = " + ".join(provisional.mutations)
+        console.print(f"Not certified yet: {moves} ({signed(provisional.claimed_bpb)} claimed).")
+    spent = f"{this.runs} runs, {flops(this.flops)}FLOP, {seconds(this.hours * 3600)}"
     console.print(
-        f"{document['candidates']} candidates in {document['rounds']} rounds, {document['certifications']} "
+        f"{document.candidates} candidates in {document.rounds} rounds, {document.certifications} "
         f"certifications; this command took {spent}."
     )
-    if kills["audited"]:
-        low, high = kills["rate_interval"]
+    if kills.audited:
+        low, high = kills.rate_interval
         console.print(
-            f"Of {kills['audited']} eliminated and trained on all the same, {kills['wrong']} were worth going on with "
+            f"Of {kills.audited} eliminated and trained on all the same, {kills.wrong} were worth going on with "
             f"(95 % interval {low:.0%} to {high:.0%})."
         )
-    shares = ", ".join(f"{name} {share:.0%}" for name, share in document["strategies"].items())
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in document.strategies.items())
     console.print(f"Who is asked next: {shares}.")
-    if document["waiting"]:
-        console.print(f"The limit didn't suffice for {document['waiting']}: the next command begins there.")
-    if document["ended"] == "exhausted":
+    if document.waiting:
+        console.print(f"The limit didn't suffice for {document.waiting}: the next command begins there.")
+    if document.ended == "exhausted":
         console.print("Everything in this space was tried on this champion: widen it, or propose.")
-    lineage = lineage_of(document["file"])
+    lineage = lineage_of(document.file)
     console.print(f"Next: foundry history · {lineage} · the same command goes on")
 
 
-def proposed(document: Document) -> None:
+def proposed(document: documents.Proposed) -> None:
     console.print(
-        f"Proposal {document['proposal']}: {document['mutation']}. {document['waiting']} waiting; "
-        f"foundry campaign takes them first. Take it back: foundry proposals --withdraw {document['proposal']}"
+        f"Proposal {document.proposal}: {document.mutation}. {document.waiting} waiting; "
+        f"foundry campaign takes them first. Take it back: foundry proposals --withdraw {document.proposal}"
     )
 
 
-def proposals(document: Document) -> None:
+def proposals(document: documents.Proposals) -> None:
     """The queue, and what became of what left it."""
     rows = []
-    for row in document["proposals"]:
-        result = row["result"] or {}
-        gain, reason = signed(result.get("gain_bpb")), result.get("reason", "")
-        rows.append((str(row["proposal"]), row["mutation"], row["who"], row["status"], gain, row["why"], reason))
+    for row in document.proposals:
+        result = row.result or documents.Trial()
+        gain, reason = signed(result.gain_bpb), result.reason
+        rows.append((str(row.proposal), row.mutation, row.who, row.status, gain, row.why, reason))
     if not rows:
         return console.print('Nothing is proposed. Start with: foundry propose attention:gqa_2kv --why "…"')
     table("Proposals, newest first", ("", "mutation", "by", "", "gain", "why", "what became of it"), rows)
-    return console.print(f"{document['waiting']} waiting for a campaign.")
+    return console.print(f"{document.waiting} waiting for a campaign.")
 
 
-def withdrawn(row: Document) -> None:
-    console.print(f"Proposal {row['proposal']} is withdrawn: {row['mutation']}.")
+def withdrawn(row: documents.Proposal) -> None:
+    console.print(f"Proposal {row.proposal} is withdrawn: {row.mutation}.")
 
 
-def history(document: Document) -> None:
+def history(document: documents.History) -> None:
     """The latest trials, the court's rulings, which families pay, and how much there is of all."""
     rows = [
-        (row["mutation"], row["by"], row["status"], signed(row["gain_bpb"]), interval(row["interval_bpb"]),
-         share(row["budget_share"]), brief(row["reason"]))
-        for row in document["trials"]
+        (row.mutation or "", row.by or "", row.status or "", signed(row.gain_bpb), interval(row.interval_bpb),
+         share(row.budget_share), brief(row.reason))
+        for row in document.trials
     ]  # fmt: skip
-    refused = [row for row in document["proposals"] if row["status"] == "refused"]
+    refused = [row for row in document.proposals if row.status == "refused"]
     for row in refused:
-        why = (row["result"] or {}).get("reason", "")
-        console.print(f"Refused: {row['mutation']}, proposed by {row['who']}: {why}")
+        why = row.result.reason if row.result else ""
+        console.print(f"Refused: {row.mutation}, proposed by {row.who}: {why}")
     if not rows:
         if not refused:
             console.print("No campaign has tried anything yet. Start with: foundry campaign --runs 100")
@@ -122,25 +123,29 @@ def history(document: Document) -> None:
     columns = ("mutation", "by", "", "gain", "95 % interval", "budget", "why it went out, or stays")
     table("Trials, newest first", columns, rows)
     rulings = [
-        (" + ".join(row["mutations"]), row["verdict"], signed(row["effect_bpb"]), interval(row["interval_bpb"]),
-         str(row["n"]), (row["promotion"] or "")[:12], row["comparison"][:12])
-        for row in document["certifications"]
+        (" + ".join(row.mutations), row.verdict, signed(row.effect_bpb), interval(row.interval_bpb),
+         str(row.n), (row.promotion or "")[:12], (row.comparison or "")[:12])
+        for row in document.certifications
     ]  # fmt: skip
     if rulings:
         columns = ("bundle", "verdict", "gain", "95 % interval", "pairs", "promotion", "comparison")
         table("\nCourt, newest first (the gain of what is better is the one measured again)", columns, rulings)
     families = [
-        (row["family"], *(str(row[key]) for key in ("tried", "accepted", "out", "failed")),
-         signed(row["mean_gain_bpb"]), number(row["certified_bpb"]) if row["certified_bpb"] else "")
-        for row in document["families"]
+        (row.family, *(str(count) for count in (row.tried, row.accepted, row.out, row.failed)),
+         signed(row.mean_gain_bpb), number(row.certified_bpb) if row.certified_bpb else "")
+        for row in document.families
     ]  # fmt: skip
     columns = ("family", "tried", "accepted", "out", "failed", "gain, mean", "certified")
     table("\nFamilies (a stack is counted with each of its own)", columns, families)
-    totals = document["totals"]
+    totals = document.totals
     console.print()
-    for kind, by in (("trials", "status"), ("certifications", "verdict"), ("proposals", "status")):
-        parts = ", ".join(f"{count} {name}" for name, count in totals[f"{kind}_by_{by}"].items())
-        console.print(f"{totals[kind]} {kind}" + (f": {parts}" if parts else ""))
+    for kind, total, by in (
+        ("trials", totals.trials, totals.trials_by_status),
+        ("certifications", totals.certifications, totals.certifications_by_verdict),
+        ("proposals", totals.proposals, totals.proposals_by_status),
+    ):
+        parts = ", ".join(f"{count} {name}" for name, count in by.items())
+        console.print(f"{total} {kind}" + (f": {parts}" if parts else ""))
 
 
 def share(value: float | None) -> str:
@@ -154,19 +159,19 @@ def brief(reason: str) -> str:
     return line if len(line) <= 100 else f"{line[:99]}…"
 
 
-def reproduced(document: Document) -> None:
+def reproduced(document: documents.Reproduced) -> None:
     """Run by run, then the answer."""
     rows = [
-        (row["arm"], row["run"][:12], number(row["recorded_bpb"]), number(row["again_bpb"]) or row["status"],
-         "same bits" if row["equal"] else "")
-        for row in document["runs"]
+        (row.arm, row.run[:12], number(row.recorded_bpb), number(row.again_bpb) or row.status,
+         "same bits" if row.equal else "")
+        for row in document.runs
     ]  # fmt: skip
     table("", ("arm", "run", "bits per byte, recorded", "bits per byte, again", ""), rows)
-    low, high = document["recorded_interval_bpb"]
-    told = f"{signed(document['effect_bpb'])} bits per byte over {document['pairs']} pairs"
-    if document["bit_for_bit"]:
+    low, high = document.recorded_interval_bpb
+    told = f"{signed(document.effect_bpb)} bits per byte over {document.pairs} pairs"
+    if document.bit_for_bit:
         console.print(f"Reproduced bit for bit: {told}.")
-    elif document["within_interval"]:
+    elif document.within_interval:
         console.print(f"Reproduced within its interval ({low:+.4f} to {high:+.4f}): {told}.")
     else:
         console.print(f"Not reproduced: {told}, where {low:+.4f} to {high:+.4f} was recorded.")

@@ -4,81 +4,76 @@ from __future__ import annotations
 
 from typing import Any
 
-from foundry.interface.report import Document, comparison, diff, flops, gained, number, plain, seconds
+from foundry.documents import comparison as comparisons
+from foundry.documents import runs
+from foundry.interface.report import comparison, diff, flops, gained, number, plain, seconds
 from foundry.interface.terminal import console, table
 from foundry.ledger.folders import RULE
 
 BARS = "▁▂▃▄▅▆▇█"
 
 
-def show(document: Document) -> None:
-    _SHOW[document["kind"]](document)
-
-
-def _run(document: Document) -> None:
-    name = document["name"] or document["recipe"][:12]
-    console.print(f"Run {document['run']} of {name}, seed {document['seed']}: {document['status']}")
-    if document["reason"]:
-        console.print(f"  {document['reason']}: {document['detail']}")
-    for score in document["scores"]:
-        console.print(f"  {number(score['bpb'])} bits per byte on {score['bytes']:,} bytes of {score['split']}")
-    if document["tokens"] is not None:
-        used = f"{document['tokens']:,} tokens, {flops(document['flops'] or 0)}FLOP, {seconds(document['seconds'])}"
-        console.print(f"  trained on {used} on {document['device']}; asked for {document['budget_tokens']:,} tokens")
-    if curve := document["curve"]:
+def run(document: runs.RunShown) -> None:
+    name = document.name or document.recipe[:12]
+    console.print(f"Run {document.run} of {name}, seed {document.seed}: {document.status}")
+    if document.reason:
+        console.print(f"  {document.reason}: {document.detail}")
+    for score in document.scores:
+        console.print(f"  {number(score.bpb)} bits per byte on {score.bytes:,} bytes of {score.split}")
+    if document.tokens is not None:
+        used = f"{document.tokens:,} tokens, {flops(document.flops or 0)}FLOP, {seconds(document.seconds)}"
+        console.print(f"  trained on {used} on {document.device}; asked for {document.budget_tokens:,} tokens")
+    if curve := document.curve:
         first, last = curve[0], curve[-1]
-        losses = f"{first['loss']:.3f} at step {first['step']}, {last['loss']:.3f} at step {last['step']}"
+        losses = f"{first.loss:.3f} at step {first.step}, {last.loss:.3f} at step {last.step}"
         console.print(f"  training loss {bars([point['loss'] for point in curve])}  {losses}")
-    changed = document["code"]["changed"]
+    changed = document.code.changed
     others = "not on record" if changed is None else f"other than today's: {', '.join(changed)}"
-    console.print(f"  code: {'as today' if changed == [] else others}")
-    if not document["files"] and document["status"] in ("done", "failed"):
+    console.print(f"  code: {'as today' if changed == () else others}")
+    if not document.files and document.status in ("done", "failed"):
         console.print(f"  no files: {RULE}")
-    for file in document["files"]:
-        console.print(f"  {file['bytes']:>12,} bytes  {document['folder']}/{file['file']}")
-    run = document["run"][:12]
-    console.print(f"Next: foundry show {document['recipe'][:12]} · foundry sample {run} · foundry show {run} --json")
+    for file in document.files:
+        console.print(f"  {file.bytes:>12,} bytes  {document.folder}/{file.file}")
+    short = document.run[:12]
+    console.print(f"Next: foundry show {document.recipe[:12]} · foundry sample {short} · foundry show {short} --json")
 
 
-def _recipe(document: Document) -> None:
-    console.print(f"Recipe {document['recipe']}, {document['name'] or 'without a name'}")
-    for path, value in leaves(document["content"]):
+def recipe(document: runs.RecipeShown) -> None:
+    console.print(f"Recipe {document.recipe}, {document.name or 'without a name'}")
+    for path, value in leaves(document.content):
         console.print(f"  {path}: {plain(value)}")
-    for at, source in document["sources"].items():
-        console.print(f"  code of {at}: {source['file']}")
+    for at, source in document.sources.items():
+        console.print(f"  code of {at}: {source.file}")
     rows = [
-        (run["run"][:12], str(run["seed"])[-8:], f"{run['budget_tokens']:,}",
-         number(run["val_bpb"]) or number(run["certification_bpb"]), run["status"])
-        for run in document["runs"]
+        (run.run[:12], str(run.seed)[-8:], f"{run.budget_tokens:,}",
+         number(run.val_bpb) or number(run.certification_bpb), run.status)
+        for run in document.runs
     ]  # fmt: skip
     if rows:
         table("\nIts runs, newest first", ("run", "seed", "tokens", "bits per byte", ""), rows)
-    for each in document["comparisons"]:
-        console.print(f"Its {each['kind']}: foundry show {each['comparison'][:12]}")
+    for each in document.comparisons:
+        console.print(f"Its {each.kind}: foundry show {each.comparison[:12]}")
 
 
-def _comparison(document: Document) -> None:
-    console.print(f"Comparison {document['comparison']}, to {document['comparison_kind']}")
+def comparison_shown(document: comparisons.ComparisonShown) -> None:
+    console.print(f"Comparison {document.comparison}, to {document.comparison_kind}")
     comparison(document)
 
 
-def _promotion(document: Document) -> None:
-    console.print(f"Promotion {document['promotion']} of {document['track']}: {document['promotion_kind']}")
-    if document["mutation"]:
-        console.print(f"  {document['mutation']}{gained(document)}")
-    if document["reverted_unix"]:
+def promotion(document: runs.PromotionShown) -> None:
+    console.print(f"Promotion {document.promotion} of {document.track}: {document.promotion_kind}")
+    if document.mutation:
+        console.print(f"  {document.mutation}{gained(document)}")
+    if document.reverted_unix:
         console.print("  taken back since")
-    if sealed := document["record"].get("test_bpb"):
+    if sealed := document.record.test_bpb:
         console.print(f"  on the sealed test split: {' → '.join(number(score) for score in sealed)} bits per byte")
-    before = document["from_recipe"]
-    console.print(f"  from {before[:12]} to {document['to_recipe'][:12]}" if before else "  the first of its line")
+    before = document.from_recipe
+    console.print(f"  from {before[:12]} to {document.to_recipe[:12]}" if before else "  the first of its line")
     diff(document)
-    if document["comparison"]:
-        ids = document["comparison"][:12], document["promotion"][:12]
+    if document.comparison:
+        ids = document.comparison[:12], document.promotion[:12]
         console.print(f"Next: foundry show {ids[0]} · foundry reproduce {ids[1]}")
-
-
-_SHOW = {"run": _run, "recipe": _recipe, "comparison": _comparison, "promotion": _promotion}
 
 
 def bars(values: list[float]) -> str:

@@ -17,6 +17,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from foundry.core.files import as_document
+from foundry.documents.document import Document
 
 NARROW = 60
 """Columns of a terminal below which a table that doesn't fit is told row by row."""
@@ -79,9 +80,9 @@ def _narrowest(console: Console, column: Column) -> int:
     return max(cells) if column.no_wrap else min(MOST_BROKEN, max(cells))
 
 
-def emit(document: dict[str, Any]) -> None:
+def emit(document: Document) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(as_document(document), indent=2, allow_nan=False) + "\n")
+    sys.stdout.write(json.dumps(as_document(document.to_dict()), indent=2, allow_nan=False) + "\n")
 
 
 class Stream:

@@ -1,4 +1,4 @@
-"""Reading the ledger for people and agents: log, show, diff, lineage. Plain dictionaries out.
+"""Reading the ledger for people and agents: log, show, diff, lineage.
 
 May not: write, or import torch or pydantic; each answers from an index, whatever the number of runs.
 """
@@ -17,6 +17,17 @@ from typing import Any, Literal
 from foundry.core import places
 from foundry.core.errors import RequestError, WorkError
 from foundry.core.source_code import changed
+from foundry.documents.comparison import ComparisonShown
+from foundry.documents.runs import (
+    ComparisonRow,
+    Edit,
+    PromotionRow,
+    PromotionShown,
+    RecipeShown,
+    RunRow,
+    RunShown,
+    Weights,
+)
 from foundry.ledger.file import LedgerFile
 from foundry.ledger.lease_holder import is_alive
 from foundry.ledger.ledger import Ledger, ledger_path
@@ -74,7 +85,7 @@ def log(
     recipe: str | None = None,
     stale: bool = False,
     path: Path | None = None,
-) -> list[dict[str, Any]]:
+) -> list[RunRow]:
     """The latest runs, newest first, of one status, of one recipe (its fingerprint or the beginning of it), or of other
     code than today's.
 
@@ -94,45 +105,61 @@ def log(
             clauses.append(f"(runs.code IS NULL OR runs.code IN ({', '.join(map(repr, codes))}))")  # hex digits alone
         condition = "WHERE " + " AND ".join(clauses) if clauses else ""
         rows = file.rows(f"{_RUN} {condition} ORDER BY runs.seq DESC LIMIT ?", *given.values(), limit)
-    return [_run(row) for row in rows]
+    return [RunRow.from_dict(_run(row)) for row in rows]
 
 
-def weights(path: Path | None = None) -> dict[str, int]:
-    """{"runs", "bytes"}: how many runs have weights on the disk, and what these take."""
+def weights(path: Path | None = None) -> Weights:
+    """How many runs have weights on the disk, and what these take."""
     with reading(path) as file:
         rows = file.rows("SELECT id, weights_bytes FROM runs WHERE weights_bytes > 0") if file is not None else []
     sizes = [size_bytes(row["id"]) if row["weights_bytes"] == UNKNOWN else row["weights_bytes"] for row in rows]
-    return {"runs": sum(size > 0 for size in sizes), "bytes": sum(sizes)}
+    return Weights(runs=sum(size > 0 for size in sizes), bytes=sum(sizes))
 
 
-def lineage(baseline: str, path: Path | None = None) -> list[dict[str, Any]]:
+def lineage(baseline: str, path: Path | None = None) -> list[PromotionRow]:
     """How the champion of a baseline file, by whatever path, came to be, oldest first."""
     names = dict.fromkeys((places.track(Path(baseline)), places.former_track(Path(baseline))))
     with reading(path) as file:
         lines = (file.rows(_LINEAGE, name) for name in names) if file is not None else ()
         rows = next(filter(None, lines), [])
-    return [_promotion(row) for row in rows]
+    return [PromotionRow.from_dict(_promotion(row)) for row in rows]
 
 
-def run(prefix: str, path: Path | None = None) -> dict[str, Any]:
+def run(prefix: str, path: Path | None = None) -> RunRow:
     """The one run whose id is or begins with `prefix`, as `log` has it. Raises RequestError as `show` does."""
     with reading(path) as file:
         _, key = _resolve(file, prefix, ("run",))
         assert file is not None
-        return _run(_one(file, f"{_RUN} WHERE runs.id = ?", key))
+        return RunRow.from_dict(_run(_one(file, f"{_RUN} WHERE runs.id = ?", key)))
 
 
-def show(prefix: str, path: Path | None = None) -> dict[str, Any]:
+def recipe(fingerprint: str) -> RecipeShown:
+    """A recorded recipe, by its whole fingerprint or its beginning. Raises RequestError as `show` does."""
+    with reading() as file:
+        _, key = _resolve(file, fingerprint, ("recipe",))
+        assert file is not None
+        return _show_recipe(file, key)
+
+
+def comparison(identity: str) -> ComparisonShown:
+    """A recorded comparison, by its whole id or its beginning. Raises RequestError as `show` does."""
+    with reading() as file:
+        _, key = _resolve(file, identity, ("comparison",))
+        assert file is not None
+        return _show_comparison(file, key)
+
+
+def show(prefix: str, path: Path | None = None) -> RunShown | RecipeShown | ComparisonShown | PromotionShown:
     """All that is known of the run, recipe, comparison or promotion whose id is or begins with `prefix`; `kind` says
     which it is. Raises RequestError when there is none, or more than one."""
     with reading(path) as file:
         kind, key = _resolve(file, prefix, tuple(_KEYS))
         assert file is not None  # an id was found in it
-        return {"kind": kind, **_SHOW[kind](file, key)}
+        return _SHOW[kind](file, key)
 
 
-def diff(a: str, b: str, path: Path | None = None) -> list[dict[str, Any]]:
-    """What turns `a` into `b`, each the id of a run or recipe, or a YAML file: {"path", "old", "new"} rows.
+def diff(a: str, b: str, path: Path | None = None) -> tuple[Edit, ...]:
+    """What turns `a` into `b`, each the id of a run or recipe, or a YAML file.
 
     Of two runs also what else differs (`run.seed`, …). Raises RequestError for what can't be found, and for a file that
     `train` would refuse."""
@@ -155,9 +182,9 @@ def _validated(files: list[str]) -> list[dict[str, Any]]:
     return found
 
 
-def plain_diff(a: dict[str, Any], b: dict[str, Any], prefix: str = "") -> list[dict[str, Any]]:
+def plain_diff(a: dict[str, Any], b: dict[str, Any], prefix: str = "") -> tuple[Edit, ...]:
     """The leaves in which two plain recipes differ, the name left out; a part of another kind is one row."""
-    rows: list[dict[str, Any]] = []
+    rows: list[Edit] = []
     for key in sorted(a.keys() | b.keys()):
         path = f"{prefix}.{key}" if prefix else key
         old, new = a.get(key), b.get(key)
@@ -166,8 +193,8 @@ def plain_diff(a: dict[str, Any], b: dict[str, Any], prefix: str = "") -> list[d
         if isinstance(old, dict) and isinstance(new, dict) and old.get("kind") == new.get("kind"):
             rows += plain_diff(old, new, path)
         else:
-            rows.append({"path": path, "old": old, "new": new})
-    return rows
+            rows.append(Edit(path=path, old=old, new=new))
+    return tuple(rows)
 
 
 def _content(file: LedgerFile | None, name: str) -> dict[str, Any]:
@@ -175,9 +202,9 @@ def _content(file: LedgerFile | None, name: str) -> dict[str, Any]:
     kind, key = _resolve(file, name, ("run", "recipe"))
     assert file is not None
     if kind == "recipe":
-        recipe = _recipe_row(file, key)
-        sources = {at: source["hash"] for at, source in recipe["sources"].items()}
-        return {**recipe["content"], **({"sources": sources} if sources else {})}
+        found = _recipe_row(file, key)
+        sources = {at: source["hash"] for at, source in found["sources"].items()}
+        return {**found["content"], **({"sources": sources} if sources else {})}
     run = file.row("SELECT recipe, seed, budget_tokens, data_hash FROM runs WHERE id = ?", key)
     assert run is not None
     return {**_content(file, run.pop("recipe")), "run": run}
@@ -241,7 +268,7 @@ def _recipe_row(file: LedgerFile, key: str) -> dict[str, Any]:
     return _opened(_one(file, "SELECT * FROM recipes WHERE fingerprint = ?", key))
 
 
-def _show_run(file: LedgerFile, key: str) -> dict[str, Any]:
+def _show_run(file: LedgerFile, key: str) -> RunShown:
     run = _run(_one(file, f"{_RUN} WHERE runs.id = ?", key))
     scores = file.rows("SELECT * FROM scores WHERE run = ? ORDER BY seq", key)
     reads = file.rows("SELECT split, purpose, season, created FROM split_reads WHERE run = ? ORDER BY seq", key)
@@ -251,7 +278,8 @@ def _show_run(file: LedgerFile, key: str) -> dict[str, Any]:
     run["code"] = {"code": run["code"], "files": files, "changed": changed(files) if files is not None else None}
     run["scores"] = [{k: v for k, v in _opened(score).items() if k != "run"} for score in scores]
     run |= {"split_reads": [_opened(read) for read in reads], "content": _recipe_row(file, run["recipe"])["content"]}
-    return {**run, "folder": str(folder), "files": _files(folder), "curve": _curve(folder / "metrics.jsonl")}
+    run |= {"folder": str(folder), "files": _files(folder), "curve": _curve(folder / "metrics.jsonl")}
+    return RunShown.from_dict(run)
 
 
 def _files(folder: Path) -> list[dict[str, Any]]:
@@ -275,29 +303,30 @@ def _curve(metrics: Path) -> list[dict[str, Any]]:
     return points[::-1][::every][::-1]
 
 
-def _show_recipe(file: LedgerFile, key: str) -> dict[str, Any]:
-    recipe = _recipe_row(file, key)
+def _show_recipe(file: LedgerFile, key: str) -> RecipeShown:
     rows = file.rows(f"{_RUN} WHERE runs.recipe = ? ORDER BY runs.seq DESC LIMIT 20", key)
     sql = "SELECT id AS comparison, kind FROM verdicts WHERE candidate = ? ORDER BY seq DESC LIMIT 20"
-    return {**recipe, "runs": [_run(row) for row in rows], "comparisons": file.rows(sql, key)}
+    runs = tuple(RunRow.from_dict(_run(row)) for row in rows)
+    comparisons = tuple(ComparisonRow.from_dict(row) for row in file.rows(sql, key))
+    return RecipeShown.from_dict(_recipe_row(file, key), runs=runs, comparisons=comparisons)
 
 
-def _show_comparison(file: LedgerFile, key: str) -> dict[str, Any]:
+def _show_comparison(file: LedgerFile, key: str) -> ComparisonShown:
     row = _opened(_one(file, "SELECT * FROM verdicts WHERE id = ?", key))
     document, row["comparison_kind"] = row.pop("content"), row.pop("kind")
     shown = {**document, "comparison": row.pop("id"), **row}
     if shown["comparison_kind"] == "compare":
         arms = shown["baseline_recipe"], shown["candidate_recipe"]
         shown |= {"corrected": False, "asked": Ledger(file).verdicts.compared(*arms)}
-    return {key: value for key, value in shown.items() if key not in ("kind", "id")}
+    return ComparisonShown.from_dict(shown, kind="comparison")
 
 
-def _show_promotion(file: LedgerFile, key: str) -> dict[str, Any]:
+def _show_promotion(file: LedgerFile, key: str) -> PromotionShown:
     promotion = _promotion(_one(file, "SELECT * FROM promotions WHERE id = ?", key))
     promotion["promotion_kind"] = promotion.pop("kind")
     before = promotion["from_recipe"] and _recipe_row(file, promotion["from_recipe"])["content"]
     after = _recipe_row(file, promotion["to_recipe"])["content"]
-    return {**promotion, "edits": plain_diff(before, after) if before else []}
+    return PromotionShown.from_dict(promotion, edits=plain_diff(before, after) if before else (), kind="promotion")
 
 
 _SHOW = {"run": _show_run, "recipe": _show_recipe, "comparison": _show_comparison, "promotion": _show_promotion}

@@ -13,6 +13,7 @@ from foundry.core import places, yaml_io
 from foundry.core.errors import RequestError, WorkError
 from foundry.core.files import write_atomic
 from foundry.core.fingerprint import bytes_fingerprint
+from foundry.documents.recipes import Rebuilt
 from foundry.ledger.ledger import Ledger
 
 WORKSPACE = "workspace"
@@ -31,11 +32,11 @@ def lay_out(ledger: Ledger, fingerprint: str) -> Path:
     return folder
 
 
-def rebuild(ledger: Ledger, prefix: str, folder: Path) -> dict[str, Any]:
+def rebuild(ledger: Ledger, prefix: str, folder: Path) -> Rebuilt:
     """Write a recorded recipe as `folder`/recipe.yaml, its code as `folder`/workspace/…: all that it takes to run it.
 
-    prefix: the recipe's fingerprint or its beginning. Returns {"recipe", "files", "workspace"}. Raises RequestError for
-    an unknown one, or a folder that isn't empty; WorkError for a damaged record.
+    prefix: the recipe's fingerprint or its beginning. Raises RequestError for an unknown one, or a folder that isn't
+    empty; WorkError for a damaged record.
     """
     known = ledger.recipes.find(prefix)
     if len(known) != 1:
@@ -48,7 +49,7 @@ def rebuild(ledger: Ledger, prefix: str, folder: Path) -> dict[str, Any]:
     files["recipe.yaml"] = yaml_io.updated("", content).encode()
     for name, data in files.items():
         write_atomic(folder / name, data)
-    return {"recipe": known[0], "files": sorted(files), "workspace": str(folder / WORKSPACE)}
+    return Rebuilt(recipe=known[0], files=tuple(sorted(files)), workspace=str(folder / WORKSPACE))
 
 
 def _recorded(ledger: Ledger, fingerprint: str) -> tuple[dict[str, Any], dict[str, bytes]]:

@@ -6,12 +6,13 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from foundry.core import yaml_io
 from foundry.core.errors import FoundryError, RequestError
 from foundry.core.files import write_atomic
 from foundry.core.paths import get_path
+from foundry.documents.recipes import Mutated
 from foundry.mutate.families import FAMILIES
 from foundry.mutate.mutation import Change, Mutation, file_name, parse
 
@@ -92,14 +93,15 @@ class Written:
     recipe: Recipe
     edits: list[Edit]
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "file": str(self.file),
-            "baseline": str(self.baseline),
-            "mutation": str(self.mutation),
-            "recipe": self.recipe.fingerprint,
-            "edits": [edit.to_json() for edit in self.edits],
-        }
+    @property
+    def document(self) -> Mutated:
+        return Mutated(
+            file=str(self.file),
+            baseline=str(self.baseline),
+            mutation=str(self.mutation),
+            recipe=self.recipe.fingerprint,
+            edits=tuple(edit.document for edit in self.edits),
+        )
 
 
 def write(baseline: Path, mutation: Mutation | str, experiments: Path, *, force: bool = False) -> Written:

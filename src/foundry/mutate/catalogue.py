@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from foundry.documents.recipes import Catalogue, Family, Variant
 from foundry.mutate.families import FAMILIES
 
 
-def catalogue() -> list[dict[str, Any]]:
-    """Of each family: `family`, `short`, `what`, `also` (what else may be given), `variants` of `name` and `what`."""
-    return [
-        {
-            "family": family.name,
-            "short": family.short,
-            "what": family.what,
-            "also": family.also(),
-            "variants": [{"name": name, "what": what} for name, what in family.named().items()],
-        }
-        for family in FAMILIES.values()
-    ]
+def catalogue() -> Catalogue:
+    """Every family with its named variants."""
+    return Catalogue(
+        families=tuple(
+            Family(
+                family=family.name,
+                short=family.short,
+                what=family.what,
+                also=family.also(),
+                variants=tuple(Variant(name=name, what=what) for name, what in family.named().items()),
+            )
+            for family in FAMILIES.values()
+        )
+    )

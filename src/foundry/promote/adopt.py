@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from foundry.core import places
 from foundry.core.errors import RequestError
@@ -17,6 +16,7 @@ from foundry.core.files import write_atomic
 from foundry.core.fingerprint import bytes_fingerprint
 from foundry.core.slot import Slot
 from foundry.core.slots import SLOTS
+from foundry.documents.recipes import Adoptable, Adopted, Measured
 from foundry.ledger.ledger import Ledger
 
 QUARANTINED = "in quarantine until a person has looked"
@@ -34,13 +34,11 @@ class _Part:
     file: Path
 
 
-def look(ledger: Ledger, name: str, force: bool = False) -> dict[str, Any]:
+def look(ledger: Ledger, name: str, force: bool = False) -> Adoptable:
     """What a person is to see before the workspace part `slot:kind`, or `kind` where one slot has it, is adopted.
 
-    Returns {"slot", "kind", "from", "to", "source", "measured", "promotion", "trust"}: measured has a verdict each, of
-    the recipes with this very source; promotion is the id of the one that it came with, or null with `force`. Raises
-    RequestError for a part that isn't there, that is in the package already, that (in the version at hand) was not
-    promoted, or that is in quarantine, which `force` doesn't lift.
+    Raises RequestError for a part that isn't there, that is in the package already, that (in the version at hand) was
+    not promoted (but with `force`), or that is in quarantine, which `force` doesn't lift.
     """
     part = _find(name)
     source = part.file.read_bytes()
@@ -57,30 +55,29 @@ def look(ledger: Ledger, name: str, force: bool = False) -> dict[str, Any]:
     target = PACKAGE / part.slot.relative / part.file.name
     if target.exists():
         raise RequestError("adopt.exists", str(target), "the package has a file of this name", hint="rename the part")
-    kept = ("verdict", "effect_bpb", "n", "kind", "report")
-    return {
-        "slot": part.slot.name,
-        "kind": part.kind,
-        "from": str(part.file),
-        "to": str(target),
-        "source": source.decode(errors="backslashreplace"),
-        "measured": [{key: verdict.get(key) for key in kept} for verdict in measured],
-        "promotion": promotion,
-        "trust": TRUST,
-    }
+    return Adoptable(
+        slot=part.slot.name,
+        kind=part.kind,
+        from_=str(part.file),
+        to=str(target),
+        source=source.decode(errors="backslashreplace"),
+        measured=tuple(Measured.from_dict(verdict) for verdict in measured),
+        promotion=promotion,
+        trust=TRUST,
+    )
 
 
-def adopt(ledger: Ledger, name: str, force: bool = False, seen: str | None = None) -> dict[str, Any]:
-    """Move a part into the package: what `look` returns, and "commit", what to commit. seen: the source that was agreed
-    to. Raises what `look` raises, and RequestError for a file that is another by now."""
+def adopt(ledger: Ledger, name: str, force: bool = False, seen: str | None = None) -> Adopted:
+    """Move a part into the package. seen: the source that was agreed to. Raises what `look` raises, and RequestError
+    for a file that is another by now."""
     document = look(ledger, name, force)
-    file, target = Path(document["from"]), Path(document["to"])
-    if seen is not None and seen != document["source"]:
+    file, target = Path(document.from_), Path(document.to)
+    if seen is not None and seen != document.source:
         raise RequestError("adopt.changed", str(file), "it was changed while you looked", hint="look again")
     write_atomic(target, file.read_bytes())
     file.unlink()
-    part = f"{document['slot']}:{document['kind']}"
-    return {**document, "commit": f"git add {target} && git commit -m 'Adopt {part}'"}
+    commit = f"git add {target} && git commit -m 'Adopt {document.slot}:{document.kind}'"
+    return Adopted.from_dict(document.to_dict(), commit=commit)
 
 
 def _find(name: str) -> _Part:

@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from foundry import contract
+from foundry.contract import hint
 from foundry.core import code
 from foundry.core.errors import FoundryError, RequestError, RunFailure
 from foundry.core.files import why_no_file
 from foundry.core.pace import now_and_then
 from foundry.core.slot import Slot
 from foundry.core.slots import SLOTS
+from foundry.documents.recipes import Checked, Fault
 from foundry.execute.untrusted.child_handle import Inner, printable
 from foundry.execute.untrusted.choose_tier import asked_tier, tier_for
 from foundry.judge.model_server import Job
@@ -93,12 +94,11 @@ def locate(file: Path) -> Place:
     raise RequestError("check.no_slot", str(file), "is in no slot's folder", choices=folders, hint=hint)
 
 
-def check(file: Path, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
-    """{"file", "slot", "kind", "ok", "passed", "faults", "printed", "tier", "seconds"}; `ok` when `faults` is empty;
-    `say` hears how far it is.
+def check(file: Path, say: Callable[[str], None] = lambda line: None) -> Checked:
+    """What holds and what the file breaks; `ok` when it breaks nothing and the judge had its say. `say` hears how far
+    it is.
 
-    A fault has clause, contract (where the clause stands), says, seen, line (of the file, or null) and mend. Raises
-    RequestError for a file that can't be checked, or on a machine without the sandbox tier that is asked for.
+    Raises RequestError for a file that can't be checked, or on a machine without the sandbox tier that is asked for.
     """
     started, place = time.monotonic(), locate(file)
     tier = tier_for(asked_tier())
@@ -109,22 +109,20 @@ def check(file: Path, say: Callable[[str], None] = lambda line: None) -> dict[st
         passed, printed, faults = [], "", [_fault("imports", error.message, int(number) if number.isdigit() else None)]
     else:
         passed, faults, printed = _tried(place, tier, say)
-    for fault in faults:
-        fault["mend"] = contract.hint(fault["clause"]) or HINTS.get(fault["clause"], "")
-    return {
-        "file": str(place.file),
-        "slot": place.slot.name if place.slot else "model",
-        "kind": place.kind,
-        "ok": not faults and "judged" in passed,
-        "passed": passed,
-        "faults": faults,
-        "printed": printed,
-        "tier": tier,
-        "seconds": round(time.monotonic() - started, 2),
-    }
+    return Checked(
+        file=str(place.file),
+        slot=place.slot.name if place.slot else "model",
+        kind=place.kind,
+        ok=not faults and "judged" in passed,
+        passed=tuple(passed),
+        faults=tuple(faults),
+        printed=printed,
+        tier=tier,
+        seconds=round(time.monotonic() - started, 2),
+    )
 
 
-def _tried(place: Place, tier: str, say: Callable[[str], None]) -> tuple[list[str], list[dict[str, Any]], str]:
+def _tried(place: Place, tier: str, say: Callable[[str], None]) -> tuple[list[str], list[Fault], str]:
     """Clauses passed, faults, and the end of what the code printed."""
     before = os.environ.get("FOUNDRY_WORKSPACE")
     os.environ["FOUNDRY_WORKSPACE"] = str(place.workspace)  # the judge's contestants look there
@@ -155,7 +153,7 @@ def _tried(place: Place, tier: str, say: Callable[[str], None]) -> tuple[list[st
 
 def _inside(
     place: Place, folder: Path, printed: Path, tier: str, maybe: Callable[[str], None]
-) -> tuple[list[str], list[dict[str, Any]]]:
+) -> tuple[list[str], list[Fault]]:
     """What is tried in the sandbox. What ends it, or takes too long, is a fault of the clause that was on trial."""
     # Before the fork, because confined they would look for places to write: what an optimizer's first step imports
     importlib.import_module("torch._dynamo")
@@ -188,7 +186,7 @@ def _inside(
         return [], [_fault("stays", f"in {clause}: {why}")]
 
 
-def _heard(result: dict[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
+def _heard(result: dict[str, Any]) -> tuple[list[str], list[Fault]]:
     """What the process inside says of clauses and faults: the code in it may have said it, so it may be anything.
 
     What it says of the judge isn't heard. Raises RunFailure for what makes no sense."""
@@ -197,7 +195,7 @@ def _heard(result: dict[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
         raise RunFailure("invalid", "the checks were interfered with: their result makes no sense")
     words = ("clause", "contract", "says", "seen")
     known = [
-        {**{key: printable(str(fault.get(key, ""))) for key in words}, "line": _line(fault.get("line"))}
+        _fault(line=_line(fault.get("line")), **{key: printable(str(fault.get(key, ""))) for key in words})
         for fault in faults
     ]
     return [printable(str(clause)) for clause in passed if clause != "judged"], known
@@ -207,7 +205,7 @@ def _line(value: Any) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _probed(place: Place, folder: Path, state: str, tier: str) -> dict[str, Any] | None:
+def _probed(place: Place, folder: Path, state: str, tier: str) -> Fault | None:
     """The judge's opinion of weights that were left in the sandbox, as a fault or None."""
     try:
         checkpoint.copy(folder / "sandbox" / state, folder / state)
@@ -236,8 +234,9 @@ def _section(name: str, plain: dict[str, Any], place: Place) -> dict[str, Any]:
     return {**plain, key: {**FIELDS.get(key, {}), "kind": place.kind}} if place.slot.section == name else plain
 
 
-def _fault(clause: str, seen: str, line: int | None = None) -> dict[str, Any]:
-    return {"clause": clause, "contract": "", "says": "", "seen": seen, "line": line}
+def _fault(clause: str, seen: str, line: int | None = None, contract: str = "", says: str = "") -> Fault:
+    mend = hint(clause) or HINTS.get(clause, "")
+    return Fault(clause=clause, contract=contract, says=says, seen=seen, line=line, mend=mend)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,9 @@ from typing import Any
 from foundry.compare.session import Lab, Say, Settings
 from foundry.core import places
 from foundry.core.errors import RequestError, WorkError
+from foundry.documents.campaign import Reproduced, ReproducedRun
+from foundry.documents.comparison import Comparison
+from foundry.documents.runs import PromotionShown
 from foundry.execute.result import RunResult, Watcher
 from foundry.ledger import queries
 from foundry.ledger.ledger import Ledger
@@ -30,34 +33,27 @@ _RECORDED = """
     ORDER BY scores.seq DESC LIMIT 1"""
 
 
-def reproduce(name: str, pairs: int, jobs: int, device: str, watcher: Watcher, say: Say) -> dict[str, Any]:
-    """{"promotion", "bit_for_bit", "within_interval", "reproduced", "effect_bpb", "recorded_effect_bpb", "runs", …}.
-
-    Raises RequestError for what isn't a promotion on a verdict; WorkError for other data, or a damaged record."""
+def reproduce(name: str, pairs: int, jobs: int, device: str, watcher: Watcher, say: Say) -> Reproduced:
+    """The promotion's runs again, beside the record. Raises RequestError for what isn't a promotion on a verdict;
+    WorkError for other data, or a damaged record."""
     promotion = queries.show(name)
-    if promotion["kind"] != "promotion" or promotion["comparison"] is None:
-        what = promotion["kind"] if promotion["kind"] != "promotion" else promotion["promotion_kind"]
+    if not isinstance(promotion, PromotionShown) or promotion.comparison is None:
+        what = promotion.promotion_kind if isinstance(promotion, PromotionShown) else promotion.kind
         message = f"a {what} has no verdict to reproduce"
         raise RequestError("reproduce.not_a_promotion", name, message, hint="foundry lineage --json lists promotions")
-    verdict = queries.show(promotion["comparison"])
-    seeds, fingerprints = verdict["remeasured_seeds"][:pairs], [arm["recipe"] for arm in verdict["arms"]]
+    verdict = queries.comparison(promotion.comparison)
+    seeds = verdict.remeasured_seeds[:pairs]
     with tempfile.TemporaryDirectory(prefix="reproduce-", dir=places.runs().absolute()) as folder:
-        rows: list[dict[str, Any]] = []
-        for side, fingerprint in zip(("baseline", "candidate"), fingerprints, strict=True):
+        rows: list[ReproducedRun] = []
+        for side, arm in zip(("baseline", "candidate"), verdict.arms, strict=True):
             with Ledger.open() as ledger:
-                rebuild(ledger, fingerprint, Path(folder) / side)
-            tokens = _tokens(verdict, side)
-            recorded = [_recorded(fingerprint, seed, verdict["split"], tokens) for seed in seeds]
+                rebuild(ledger, arm.recipe, Path(folder) / side)
+            recorded = [_recorded(arm.recipe, seed, verdict.split, arm.budget_tokens) for seed in seeds]
             say(f"training {len(seeds)} runs of the {side} again, from nothing")
             with _elsewhere(Path(folder) / side):
-                results = _again(Path(folder) / side, recorded, verdict["split"], (jobs, device), watcher, say)
+                results = _again(Path(folder) / side, recorded, verdict.split, (jobs, device), watcher, say)
             rows += [_row(side, old, new) for old, new in zip(recorded, results, strict=True)]
     return _document(promotion, verdict, rows)
-
-
-def _tokens(verdict: dict[str, Any], side: str) -> int:
-    """What each of the arm's runs was trained on."""
-    return verdict["arms"][("baseline", "candidate").index(side)]["budget_tokens"]
 
 
 def _recorded(fingerprint: str, seed: int, split: str, tokens: int) -> dict[str, Any]:
@@ -106,37 +102,38 @@ def _again(
         return lab.engine.gather([(spec, data) for spec in specs], split)
 
 
-def _row(side: str, old: dict[str, Any], new: RunResult) -> dict[str, Any]:
-    return {
-        "arm": side,
-        "run": old["id"],
-        "seed": old["seed"],
-        "recorded_bpb": old["bpb"],
-        "again_bpb": new.bpb,
-        "status": new.reason or new.status,
-        "equal": new.bpb == old["bpb"],
-        "device": [old["device"], new.facts.get("device")],
-    }
+def _row(side: str, old: dict[str, Any], new: RunResult) -> ReproducedRun:
+    return ReproducedRun(
+        arm=side,
+        run=old["id"],
+        seed=old["seed"],
+        recorded_bpb=old["bpb"],
+        again_bpb=new.bpb,
+        status=new.reason or new.status,
+        equal=new.bpb == old["bpb"],
+        device=(old["device"], new.facts.get("device")),
+    )
 
 
-def _document(promotion: dict[str, Any], verdict: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _document(promotion: PromotionShown, verdict: Comparison, rows: list[ReproducedRun]) -> Reproduced:
     half = len(rows) // 2
-    pairs = [(a["again_bpb"], b["again_bpb"]) for a, b in zip(rows[:half], rows[half:], strict=True)]
+    pairs = [(a.again_bpb, b.again_bpb) for a, b in zip(rows[:half], rows[half:], strict=True)]
     gains = [a - b for a, b in pairs if a is not None and b is not None]
     effect = fmean(gains) if len(gains) == half else None
-    low, high = verdict["remeasured"]["interval_bpb"]
-    exact = all(row["equal"] for row in rows)
-    within = effect is not None and low <= effect <= high
-    return {
-        "promotion": promotion["promotion"],
-        "mutation": promotion["mutation"],
-        "comparison": promotion["comparison"],
-        "recorded_effect_bpb": verdict["remeasured"]["effect_bpb"],
-        "recorded_interval_bpb": [low, high],
-        "effect_bpb": effect,
-        "pairs": half,
-        "bit_for_bit": exact,
-        "within_interval": within,
-        "reproduced": exact or within,
-        "runs": rows,
-    }
+    recorded = verdict.remeasured
+    assert recorded is not None and promotion.comparison is not None  # nothing is promoted without
+    exact = all(row.equal for row in rows)
+    within = effect is not None and recorded.interval_bpb[0] <= effect <= recorded.interval_bpb[1]
+    return Reproduced(
+        promotion=promotion.promotion,
+        mutation=promotion.mutation,
+        comparison=promotion.comparison,
+        recorded_effect_bpb=recorded.effect_bpb,
+        recorded_interval_bpb=recorded.interval_bpb,
+        effect_bpb=effect,
+        pairs=half,
+        bit_for_bit=exact,
+        within_interval=within,
+        reproduced=exact or within,
+        runs=tuple(rows),
+    )

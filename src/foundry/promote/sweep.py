@@ -5,7 +5,7 @@ Killed and started again it goes on where it was: finished runs and fixed plans 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -23,6 +23,9 @@ from foundry.compare.no_effect import check_effect
 from foundry.compare.screen import Screened, screen
 from foundry.compare.session import INCOMPARABLE, Lab
 from foundry.core.errors import BrokenCode, FoundryError, RequestError, WorkError
+from foundry.documents.comparison import Comparison, Tuning
+from foundry.documents.runs import Record
+from foundry.documents.sweep import Candidate, Sweep, SweptBaseline
 from foundry.mutate import mutate
 from foundry.mutate.apply import NO_EFFECT
 from foundry.promote.promote import EDITED, crown, settle, track_of
@@ -59,8 +62,8 @@ class SweepPlan:
     """Certify anew what the ledger has a verdict on."""
 
 
-def sweep(lab: Lab, path: Path, plan: SweepPlan, seen: Seen) -> dict[str, Any]:
-    """Run the sweep on the baseline file `path`; the document that `sweep --json` prints."""
+def sweep(lab: Lab, path: Path, plan: SweepPlan, seen: Seen) -> Sweep:
+    """Run the sweep on the baseline file `path`."""
     if plan.seeds < 1:
         raise RequestError("sweep.seeds", "--seeds", "at least 1", got=plan.seeds)
     tuning.check(plan.tune)
@@ -88,39 +91,42 @@ def sweep(lab: Lab, path: Path, plan: SweepPlan, seen: Seen) -> dict[str, Any]:
         lab.say(f"screening {len(candidates)} candidates and the baseline on {plan.seeds} seeds")
     screened = screen(lab, baseline, candidates, seeds) if candidates else []
     base_scores = [run.bpb for run in screened[0].baseline_runs if run.bpb is not None] if screened else []
-    document: dict[str, Any] = {
-        "baseline": {
-            "name": baseline.name,
-            "file": str(path),
-            "recipe": baseline_recipe.fingerprint,
-            "val_bpb": fmean(base_scores) if base_scores else None,
-            "budget_tokens": baseline.tokens,
-            "budget_flops": baseline.flops,
-        },
-        "candidates": [candidate.to_json() for candidate in screened] + refused,
-        "all_refused": bool(refused) and not screened,
-        "unchanged": unchanged,
-        "settled": settled,
-        "tuning": grid,
-        "against_tuned": None,
-        "verdict": None,
-        "promoted": None,
-        "why": "",
-    }
-    noise = [candidate.differences for candidate in screened]
+    document = Sweep(
+        baseline=SweptBaseline(
+            name=baseline.name,
+            file=str(path),
+            recipe=baseline_recipe.fingerprint,
+            val_bpb=fmean(base_scores) if base_scores else None,
+            budget_tokens=baseline.tokens,
+            budget_flops=baseline.flops,
+        ),
+        candidates=(*(candidate.document for candidate in screened), *refused),
+        all_refused=bool(refused) and not screened,
+        unchanged=tuple(unchanged),
+        settled=tuple(settled),
+        tuning=Tuning.from_dict(grid) if grid else None,
+    )
+    terms = _Terms(plan, grid, [candidate.differences for candidate in screened], seen)
     best = next((candidate for candidate in screened if candidate.gain is not None), None)
     if best is None or best.gain is None or best.gain <= 0:
         beaten = "no candidate beats the baseline in screening"
-        document["why"] = beaten if screened else "no candidate is left to be screened"
-    elif not plan.promote:
-        document["why"] = "screening alone decides nothing; --promote certifies the best on fresh seeds"
-    else:
-        tuned = next((each for each in screened if rival is not None and each.arm is rival), None)
-        if tuned is not None and best is not tuned:
-            best = _beats_tuned(lab, tuned, best, plan, noise, document, seen)
-        if best is not None:
-            _certify(lab, path, baseline, best, plan, noise, document, seen)
-    return document
+        return replace(document, why=beaten if screened else "no candidate is left to be screened")
+    if not plan.promote:
+        return replace(document, why="screening alone decides nothing; --promote certifies the best on fresh seeds")
+    tuned = next((each for each in screened if rival is not None and each.arm is rival), None)
+    if tuned is not None and best is not tuned:
+        best, document = _beats_tuned(lab, tuned, best, terms, document)
+    return document if best is None else _certify(lab, path, baseline, best, terms, document)
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """What the tests of one sweep share. tuning: the grid as a report has it; noise: screening's paired differences."""
+
+    plan: SweepPlan
+    tuning: dict[str, Any] | None
+    noise: list[list[float]]
+    seen: Seen
 
 
 def _tuned(
@@ -140,29 +146,21 @@ def _tuned(
 
 
 def _beats_tuned(
-    lab: Lab,
-    tuned: Screened,
-    best: Screened,
-    plan: SweepPlan,
-    noise: list[list[float]],
-    document: dict[str, Any],
-    seen: Seen,
-) -> Screened | None:
+    lab: Lab, tuned: Screened, best: Screened, terms: _Terms, document: Sweep
+) -> tuple[Screened | None, Sweep]:
     """What goes on to certification: `best` if it beats the tuned baseline too, else the tuned baseline itself if that
     gained anything. It can only keep a candidate from being promoted, so it spends nothing of the error budget."""
     lab.say(f"comparing {best.arm.name} with {tuned.arm.name}")
     question = Question(
-        tuned.arm, best.arm, best.match, "certification", rules=Rules(), noise=noise, tuning=document["tuning"]
+        tuned.arm, best.arm, best.match, "certification", rules=Rules(), noise=terms.noise, tuning=terms.tuning
     )
-    verdict = ask(lab, question, plan.again, seen)
-    document["against_tuned"] = verdict
-    if verdict["verdict"] == "better":
-        return best
-    document["why"] = (
-        f"the verdict on {best.arm.name} against {tuned.arm.name} is {verdict['verdict']}: "
-        "its gain may be the learning rate's"
-    )
-    return tuned if tuned.gain is not None and tuned.gain > 0 else None
+    verdict = Comparison.from_dict(ask(lab, question, terms.plan.again, terms.seen))
+    document = replace(document, against_tuned=verdict)
+    if verdict.verdict == "better":
+        return best, document
+    grounds = f"is {verdict.verdict}: its gain may be the learning rate's"
+    document = replace(document, why=f"the verdict on {best.arm.name} against {tuned.arm.name} {grounds}")
+    return (tuned if tuned.gain is not None and tuned.gain > 0 else None), document
 
 
 def _own_reason(error: FoundryError) -> str:
@@ -176,18 +174,17 @@ def _own_reason(error: FoundryError) -> str:
     raise error
 
 
-def _failed(mutation: str, reason: str, detail: str) -> dict[str, Any]:
+def _failed(mutation: str, reason: str, detail: str) -> Candidate:
     """The row of a candidate that never came to screening."""
-    row = {"name": mutation, "mutation": mutation, "status": "failed", "reason": reason, "detail": detail}
-    return {**row, "val_bpb": None, "gain_bpb": None}
+    return Candidate(name=mutation, mutation=mutation, status="failed", reason=reason, detail=detail)
 
 
 def _candidates(
     baseline: Recipe, mutations: tuple[str, ...]
-) -> tuple[list[tuple[str, Recipe]], list[dict[str, Any]], list[str]]:
+) -> tuple[list[tuple[str, Recipe]], list[Candidate], list[str]]:
     """Distinct recipes; what the baseline's sizes refuse, as failed candidates; what changes nothing."""
     recipes: dict[str, tuple[str, Recipe]] = {}
-    refused: list[dict[str, Any]] = []
+    refused: list[Candidate] = []
     unchanged: list[str] = []
     for text in mutations:
         try:
@@ -204,18 +201,10 @@ def _candidates(
     return list(recipes.values()), refused, unchanged
 
 
-def _certify(
-    lab: Lab,
-    path: Path,
-    baseline: Arm,
-    best: Screened,
-    plan: SweepPlan,
-    noise: list[list[float]],
-    document: dict[str, Any],
-    seen: Seen,
-) -> None:
-    """Put the best to the test and, when it holds, promote it; both on the record in `document`."""
+def _certify(lab: Lab, path: Path, baseline: Arm, best: Screened, terms: _Terms, document: Sweep) -> Sweep:
+    """Put the best to the test and, when it holds, promote it; the document with both on the record."""
     lab.say(f"certifying {best.arm.name} on fresh seeds")
+    plan = terms.plan
     question = Question(
         baseline,
         best.arm,
@@ -223,22 +212,19 @@ def _certify(
         "certification",
         plan.min_effect,
         budget=plan.budget,
-        tuning=document["tuning"],
-        noise=noise,
+        tuning=terms.tuning,
+        noise=terms.noise,
     )
-    verdict = ask(lab, question, plan.again, seen)
-    document["verdict"] = verdict
-    if verdict["verdict"] != "better":
-        blocked = "; ".join(guard["detail"] for guard in verdict["guards"] if not guard["passed"])
-        document["why"] = f"the verdict on {best.arm.name} is {verdict['verdict']}" + (
-            f": {blocked}" if blocked else ""
-        )
-        return
+    given = ask(lab, question, plan.again, terms.seen)
+    document = replace(document, verdict=(verdict := Comparison.from_dict(given)))
+    if verdict.verdict != "better":
+        blocked = "; ".join(guard.detail for guard in verdict.guards if not guard.passed)
+        why = f"the verdict on {best.arm.name} is {verdict.verdict}" + (f": {blocked}" if blocked else "")
+        return replace(document, why=why)
     try:
-        document["promotion"], document["record"] = crown(lab, path, (baseline, best.arm), verdict)
+        promotion, record = crown(lab, path, (baseline, best.arm), given)
     except WorkError as error:
         if error.code != EDITED:
             raise
-        document["why"] = f"{path} was {error.message}"
-        return
-    document["promoted"] = best.arm.name
+        return replace(document, why=f"{path} was {error.message}")
+    return replace(document, promoted=best.arm.name, promotion=promotion, record=Record.from_dict(record), why="")

@@ -12,6 +12,7 @@ from typing import Any
 
 from foundry.core import places, yaml_io
 from foundry.core.errors import FoundryError, RequestError
+from foundry.documents.budget import Break, Verified
 from foundry.ledger import seals as seals
 from foundry.ledger.file import LedgerFile
 from foundry.ledger.ledger import Ledger
@@ -22,13 +23,9 @@ from foundry.promote.recompute import Findings
 SHORTEST_HEAD = 12
 
 
-def verify(head: str | None = None) -> dict[str, Any]:
-    """{"ok", "head", "head_found", "seals", "signed", "promotions", "unsealed", "comparisons", "breaks", "notes"}.
-
-    head: a head that was printed before, or its first 12 digits or more, which must be a link of the chain; breaks:
-    {"code", "at", "message"} each; unsealed: entries of the lineage from a time without seals; signed: whether the key
-    is here, and with it the signatures checked. Raises RequestError for a head that is none, WorkError as any reader.
-    """
+def verify(head: str | None = None) -> Verified:
+    """What holds of the record, and what doesn't. head: a head that was printed before, or its first 12 digits or more,
+    which must be a link of the chain. Raises RequestError for a head that is none, WorkError as any reader."""
     if head is not None and (len(head) < SHORTEST_HEAD or not set(head) <= set("0123456789abcdef")):
         message = f"at least {SHORTEST_HEAD} hex digits of what foundry verify has printed"
         raise RequestError("verify.bad_head", "--head", message, got=head)
@@ -46,18 +43,18 @@ def verify(head: str | None = None) -> dict[str, Any]:
     if head is not None and not links:
         message = "no link of the chain is the head that was noted: the lineage was written anew"
         found.broken("verify.head", head, message)
-    return {
-        "ok": not found.breaks,
-        "head": chain.links[-1] if chain.links else None,
-        "head_found": None if head is None else bool(links),
-        "seals": len(chain.links),
-        "signed": chain.signed,
-        "promotions": len(entries),
-        "unsealed": unsealed,
-        "comparisons": comparisons,
-        "breaks": found.breaks,
-        "notes": found.notes,
-    }
+    return Verified(
+        ok=not found.breaks,
+        head=chain.links[-1] if chain.links else None,
+        head_found=None if head is None else bool(links),
+        seals=len(chain.links),
+        signed=chain.signed,
+        promotions=len(entries),
+        unsealed=tuple(unsealed),
+        comparisons=comparisons,
+        breaks=tuple(Break.from_dict(each) for each in found.breaks),
+        notes=tuple(found.notes),
+    )
 
 
 @dataclass

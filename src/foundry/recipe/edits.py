@@ -9,6 +9,7 @@ from typing import Any
 
 from foundry.core.errors import RequestError
 from foundry.core.paths import get_path
+from foundry.documents import runs as documents
 from foundry.recipe.recipe import Recipe
 
 
@@ -27,8 +28,9 @@ class Edit:
     def __str__(self) -> str:
         return f"{self.path}: {_short(self.old)} → {_short(self.new)}"
 
-    def to_json(self) -> dict[str, Any]:
-        return {"path": self.path, "old": self.old, "new": self.new}
+    @property
+    def document(self) -> documents.Edit:
+        return documents.Edit(path=self.path, old=self.old, new=self.new)
 
 
 def overlap(a: str, b: str) -> bool:

@@ -1,0 +1,193 @@
+"""Of the endless loop: what `campaign`, `history`, `propose`, `proposals` and `reproduce` answer."""
+
+from __future__ import annotations
+
+from foundry.documents.document import Document, Integer, Interval
+
+
+class Spent(Document):
+    runs: int
+    flops: float
+    hours: float
+
+
+class Promoted(Document):
+    """A standing promotion, with the effect measured again."""
+
+    promotion: str
+    mutation: str
+    comparison: str | None
+    effect_bpb: float | None
+    interval_bpb: Interval | None
+    n: int | None
+    from_recipe: str | None
+    to_recipe: str
+
+
+class Provisional(Document):
+    """What the frontier has beyond the champion, on evidence that decides nothing."""
+
+    mutations: tuple[str, ...]
+    claimed_bpb: float
+
+
+class FalseKills(Document):
+    """Of the eliminated that were trained on all the same, how many were worth fresh seeds, with a 95 % interval."""
+
+    audited: int
+    wrong: int
+    rate: float | None
+    rate_interval: Interval
+
+
+class Campaign(Document):
+    """this_command counts from the command's start, the rest from the campaign's; waiting: what the limit cut, for the
+    next command; strategies: the share of each in what is asked next."""
+
+    baseline: str
+    file: str
+    champion: str
+    frontier: str
+    ended: str
+    waiting: str
+    this_command: Spent
+    runs: int
+    flops: float
+    hours: float
+    rounds: int
+    candidates: int
+    certifications: int
+    promotions: tuple[Promoted, ...]
+    provisional: Provisional
+    false_kills: FalseKills
+    strategies: dict[str, float]
+
+
+class Trial(Document):
+    """A candidate of a round, or what became of a proposal. Its gain is against the frontier of its time, on
+    `budget_share` of the budget."""
+
+    mutation: str | None = None
+    recipe: str | None = None
+    by: str | None = None
+    why: str | None = None
+    proposal: int | None = None
+    status: str | None = None
+    reason: str = ""
+    gain_bpb: float | None = None
+    interval_bpb: Interval | None = None
+    budget_share: float | None = None
+    fresh_gains_bpb: tuple[float, ...] | None = None
+    flops: float | None = None
+
+
+class Certification(Document):
+    """What was put to the test: a bundle, or the champion without a part of one. The effect of what is `better` is the
+    one measured again; `n` is the pairs that decided."""
+
+    mutations: tuple[str, ...]
+    recipe: str | None
+    verdict: str
+    margin_bpb: float
+    claimed_bpb: float | None
+    effect_bpb: float | None
+    interval_bpb: Interval | None
+    n: int
+    comparison: str | None
+    promotion: str | None
+
+
+class _Tried(Document):
+    """`tried` is accepted, failed and out together; a stack's trial is counted with each that is in it."""
+
+    tried: int
+    alone: int
+    accepted: int
+    failed: int
+    out: int
+    certified_bpb: float
+    mean_gain_bpb: float | None
+
+
+class FamilyTried(_Tried):
+    family: str
+
+
+class MutationTried(_Tried):
+    mutation: str
+
+
+class Totals(Document):
+    """Of all there is, whatever was asked for."""
+
+    trials: int
+    trials_by_status: dict[str, int]
+    certifications: int
+    certifications_by_verdict: dict[str, int]
+    mutations: int
+    proposals: int
+    proposals_by_status: dict[str, int]
+
+
+class Proposed(Document):
+    """A proposal that was queued, and how many wait."""
+
+    proposal: int
+    mutation: str
+    why: str
+    who: str
+    waiting: int
+
+
+class Proposal(Document):
+    """result: what became of it, null before that."""
+
+    proposal: int
+    mutation: str
+    why: str
+    who: str
+    status: str
+    result: Trial | None
+
+
+class Proposals(Document):
+    proposals: tuple[Proposal, ...]
+    waiting: int
+
+
+class History(Document):
+    """What campaigns tried, newest first, and which families and mutations pay, the best first."""
+
+    trials: tuple[Trial, ...]
+    certifications: tuple[Certification, ...]
+    families: tuple[FamilyTried, ...]
+    mutations: tuple[MutationTried, ...]
+    proposals: tuple[Proposal, ...]
+    totals: Totals
+
+
+class ReproducedRun(Document):
+    """device: as recorded, and again."""
+
+    arm: str
+    run: str
+    seed: Integer
+    recorded_bpb: float
+    again_bpb: float | None
+    status: str
+    equal: bool
+    device: tuple[str | None, str | None]
+
+
+class Reproduced(Document):
+    promotion: str
+    mutation: str
+    comparison: str
+    recorded_effect_bpb: float
+    recorded_interval_bpb: Interval
+    effect_bpb: float | None
+    pairs: int
+    bit_for_bit: bool
+    within_interval: bool
+    reproduced: bool
+    runs: tuple[ReproducedRun, ...]

@@ -1,0 +1,45 @@
+"""The one way in which a verb's document is answered: as JSON, or told to a person by the printer that it has here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from foundry.documents import budget, campaign, comparison, recipes, runs, sweep
+from foundry.documents.document import Document
+from foundry.interface import report, report_campaign, report_code, report_show
+from foundry.interface.terminal import console, emit
+
+PRINTERS: dict[type[Document], Callable[[Any], None]] = {
+    runs.Trained: report.run,
+    runs.Log: report.log,
+    runs.Diff: report.diff,
+    runs.Lineage: report.lineage,
+    runs.RunShown: report_show.run,
+    runs.RecipeShown: report_show.recipe,
+    runs.PromotionShown: report_show.promotion,
+    comparison.ComparisonShown: report_show.comparison_shown,
+    comparison.Comparison: report.comparison,
+    sweep.Sweep: report.sweep,
+    campaign.Campaign: report_campaign.campaign,
+    campaign.Proposed: report_campaign.proposed,
+    campaign.Proposals: report_campaign.proposals,
+    campaign.Proposal: report_campaign.withdrawn,
+    campaign.History: report_campaign.history,
+    campaign.Reproduced: report_campaign.reproduced,
+    budget.Budget: report.budget,
+    budget.Verified: report.verify,
+    budget.Reverted: report.reverted,
+    recipes.Catalogue: report.catalogue,
+    recipes.Mutated: report.mutation,
+    recipes.Kinds: report.kinds,
+    recipes.Prepared: report.data,
+    recipes.Adopted: report_code.adopted,
+    recipes.Checked: report_code.checked,
+    recipes.Rebuilt: report_code.rebuilt,
+    recipes.Sampled: lambda document: console.print(document.text),
+}
+
+
+def answer(document: Document, as_json: bool) -> None:
+    emit(document) if as_json else PRINTERS[type(document)](document)
