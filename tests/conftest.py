@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from foundry.core import code
+from foundry.core.files import as_document
 from foundry.execute import nursery
+from foundry.interface import terminal
+from tests import schema
 from tests.home import write_tiny
 from tests.warm import Mother
 
@@ -16,6 +19,14 @@ from tests.warm import Mother
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def checked_documents() -> Iterator[None]:
+    """Every document that a test has printed must fit docs/schema.json."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(terminal, "as_document", lambda values: schema.check(as_document(values)))
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

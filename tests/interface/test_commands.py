@@ -20,6 +20,7 @@ from foundry.core import yaml_io
 from foundry.core.slots import SLOTS
 from foundry.interface.cli import main
 from foundry.recipe import Recipe
+from tests import schema
 from tests.home import ROOT, write_tiny
 
 SMALL = ("--judged-bytes", "2048", "--device", "cpu")
@@ -50,7 +51,7 @@ def document(*arguments: str, code: int = 0, program: Callable[..., tuple[int, s
     """The one JSON document on stdout."""
     got, out, err = program(*arguments, "--json")
     assert got == code, err
-    return json.loads(out)
+    return schema.check(json.loads(out), arguments[0])
 
 
 def test_the_four_original_commands_work_as_written(home: Path) -> None:

@@ -16,6 +16,7 @@ from foundry.campaign import successive_halving
 from foundry.campaign.policy import Limits
 from foundry.campaign.run import CampaignPlan, campaign
 from foundry.core.errors import REASONS
+from foundry.documents.campaign import Campaign
 from foundry.interface.cli import main
 from foundry.interface.report import flops
 from foundry.ledger import queries
@@ -38,7 +39,7 @@ def score(spec: Any, split: str) -> float:
 
 
 @pytest.fixture(scope="module")
-def climbed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Path, dict[str, Any]]:
+def climbed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Path, Campaign]:
     """A place where a campaign has promoted something, and its document."""
     place = tmp_path_factory.mktemp("climbed")
     with pytest.MonkeyPatch.context() as patch:
@@ -55,7 +56,7 @@ def climbed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Path
 
 
 @pytest.fixture
-def promoted(climbed: tuple[Path, dict[str, Any]], home: Path) -> dict[str, Any]:
+def promoted(climbed: tuple[Path, Campaign], home: Path) -> Campaign:
     """The same, in a place of the test's own."""
     shutil.copytree(climbed[0], home, dirs_exist_ok=True)
     return climbed[1]
@@ -67,7 +68,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> 
 
 
 def test_a_promotion_has_one_effect_and_one_id_wherever_it_is_told(
-    promoted: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    promoted: Campaign, capsys: pytest.CaptureFixture[str]
 ) -> None:
     of_campaign = promoted["promotions"][0]
     name, effect = of_campaign["promotion"], of_campaign["effect_bpb"]
@@ -88,7 +89,7 @@ def test_a_promotion_has_one_effect_and_one_id_wherever_it_is_told(
 
 
 def test_history_says_why_each_went_out_and_on_what_budget_and_its_totals_add_up(
-    promoted: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    promoted: Campaign, capsys: pytest.CaptureFixture[str]
 ) -> None:
     document = json.loads(said(capsys, "history", "--limit", "1000", "--json"))
     trials, totals = document["trials"], document["totals"]
@@ -116,7 +117,7 @@ def keys(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def test_every_document_has_a_schema_and_calls_one_thing_by_one_name(
-    promoted: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    promoted: Campaign, capsys: pytest.CaptureFixture[str]
 ) -> None:
     promotion = promoted["promotions"][0]
     run = json.loads(said(capsys, "log", "--json"))["runs"][0]["run"]
@@ -137,12 +138,10 @@ def test_every_document_has_a_schema_and_calls_one_thing_by_one_name(
             assert key not in ELSEWHERE, f"{arguments}: {key}"
             if key in ("run", "recipe", "promotion", "comparison", "from_recipe", "to_recipe") and value:
                 assert len(value) == 32 and int(value, 16), f"{arguments}: {key} is {value}"
-    assert not ELSEWHERE & dict(keys({"campaign": promoted})).keys()
+    assert not ELSEWHERE & dict(keys({"campaign": promoted.to_dict()})).keys()
 
 
-def test_a_run_is_shown_with_its_curve_and_its_files(
-    promoted: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_is_shown_with_its_curve_and_its_files(promoted: Campaign, capsys: pytest.CaptureFixture[str]) -> None:
     run = json.loads(said(capsys, "log", "--json"))["runs"][0]["run"]
     folder = Path(json.loads(said(capsys, "show", run, "--json"))["folder"])
     folder.mkdir(parents=True, exist_ok=True)

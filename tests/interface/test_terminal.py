@@ -15,7 +15,9 @@ from typer.exceptions import TyperException
 
 from foundry.campaign.journal import LedgerSuggestions
 from foundry.core.files import as_json
-from foundry.interface import report, report_campaign, report_show, terminal
+from foundry.documents import campaign, recipes, runs
+from foundry.interface import terminal
+from foundry.interface.answer import answer
 from foundry.interface.cli import app, main
 from foundry.interface.terminal import shown, table
 from foundry.ledger.ledger import Ledger
@@ -28,23 +30,23 @@ HOSTILE = [*MARKUP, "\x1b[31mred", "\x9b2J", "a\u202eb", "\x07bell"]
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_foreign_text_is_shown_as_it_is_and_never_obeyed(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    trial = {"mutation": text, "by": text, "status": "failed", "gain_bpb": None, "interval_bpb": None, "reason": text}
-    trial["budget_share"] = 1.0
+    trial = {"mutation": text, "by": text, "status": "failed", "reason": text, "budget_share": 1.0}
     proposal = {"mutation": text, "who": text, "status": "refused", "result": {"reason": text}}
     row = {"run": "a" * 32, "recipe": "b" * 32, "name": text, "seed": 1, "status": "failed", "reason": text}
-    totals = {"trials": 1, "certifications": 0, "proposals": 1}
-    totals |= {"trials_by_status": {}, "certifications_by_verdict": {}, "proposals_by_status": {}}
-    table(text, (text, "gain"), [(text, text)])
-    report.diff({"edits": [{"path": text, "old": text, "new": text}]})
-    runs = [{**row, "val_bpb": None, "certification_bpb": None}]
-    report.log({"runs": runs, "weights": {"runs": 1, "bytes": 1}}, filtered=False)
+    totals = {"trials": 1, "trials_by_status": {}, "certifications_by_verdict": {}, "proposals_by_status": {}}
     recipe = {"recipe": text, "name": text, "content": {text: {text: text}}, "sources": {text: {"file": text}}}
-    report_show.show({"kind": "recipe", **recipe, "runs": [], "comparisons": []})
-    report.kinds({"slots": {text: {text: text}}})
     family = {"family": text, "what": text, "variants": [{"name": text, "what": text}], "also": text}
-    report.catalogue({"families": [family]})
     history = {"trials": [trial], "certifications": [], "families": [], "proposals": [proposal], "totals": totals}
-    report_campaign.history(history)
+    table(text, (text, "gain"), [(text, text)])
+    for document in (
+        runs.Diff.from_dict({"edits": [{"path": text, "old": text, "new": text}]}),
+        runs.Log.from_dict({"runs": [row], "weights": {"runs": 1, "bytes": 1}}),
+        runs.RecipeShown.from_dict(recipe),
+        recipes.Kinds(slots={text: {text: text}}),
+        recipes.Catalogue.from_dict({"families": [family]}),
+        campaign.History.from_dict(history),
+    ):
+        answer(document, as_json=False)
     printed = capsys.readouterr().out
     assert shown(printed) == printed
     assert printed.count(shown(text)) >= 12

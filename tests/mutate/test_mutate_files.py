@@ -76,7 +76,7 @@ def test_a_written_file_is_the_mutated_recipe_with_the_comments_of_its_origin(re
     assert "# model.attention.kv_heads: 4 → 2\n" in text
     comments = re.findall(r"#.*", CLASSICAL.read_text())
     assert len(comments) > 20 and all(comment in text for comment in comments)
-    assert written.to_json()["edits"][0] == {"path": "model.attention.kv_heads", "old": 4, "new": 2}
+    assert written.document["edits"][0] == {"path": "model.attention.kv_heads", "old": 4, "new": 2}
 
 
 def test_a_mutation_of_nothing_says_so(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_limits_are_part_of_a_failure_and_a_replay_says_that_it_is_one(
             assert ask(bench)[0].reason == "timeout" and "--retry" not in ask(bench)[0].detail
         with lab(wall_seconds=0.2) as bench:
             again = ask(bench)[0]
-            assert again.stored and "--retry" in again.to_json()["detail"] and row(bench)["attempts"] == 1
+            assert again.stored and "--retry" in again.document.detail and row(bench)["attempts"] == 1
     with lab(wall_seconds=60.0) as bench:
         assert ask(bench)[0].ok and row(bench)["limits"] is None
 

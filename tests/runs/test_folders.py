@@ -8,9 +8,13 @@ import pytest
 
 from foundry.compare.session import Settings
 from foundry.core import places
+<<<<<<< HEAD
 from foundry.interface import report_show
 from foundry.ledger import folders, queries, weights
 from foundry.ledger.weights import Hold, run_folder
+=======
+from foundry.interface.answer import answer
+>>>>>>> 9f2d156 (docs/schema.json, held by a test and by every document that tests print)
 from foundry.recipe import Recipe
 from soak.lab import FakeLab, make_home
 
@@ -39,7 +43,7 @@ def test_older_runs_lose_their_folder_and_nothing_of_their_record(
     for result in done:
         shown = queries.show(result.id)
         assert shown["val_bpb"] == result.bpb and bool(shown["files"]) == (result.id in standing)
-        report_show.show(shown)
+        answer(shown, as_json=False)
     assert capsys.readouterr().out.count(folders.RULE) == 8 - left
 
 

@@ -46,12 +46,12 @@ def test_weights_from_before_the_ledger_counted_them_are_counted_and_fall_under_
         weights_folder(run).mkdir(parents=True)
         (weights_folder(run) / "model").write_bytes(bytes(100))
     if version == 3:
-        assert queries.weights() == {"runs": 4, "bytes": 400}, "as a reader sees it, who changes nothing"
+        assert queries.weights().to_dict() == {"runs": 4, "bytes": 400}, "as a reader sees it, who changes nothing"
     monkeypatch.setattr(weights, "FEWEST_RUNS", 1)
     monkeypatch.setattr(weights, "MOST_BYTES", 250)
     with Ledger.open() as ledger:
-        assert queries.weights() == {"runs": 4, "bytes": 400}
+        assert queries.weights().to_dict() == {"runs": 4, "bytes": 400}
         assert weights.tidy(ledger) == [runs[2], runs[1]]
-        assert queries.weights() == {"runs": 2, "bytes": 200}
+        assert queries.weights().to_dict() == {"runs": 2, "bytes": 200}
         assert [run for run in runs if weights_folder(run).exists()] == runs[3:]
         assert weights.tidy(ledger) == []

@@ -17,9 +17,16 @@ from runs_harness import FACTS, SCORE, PlainRecipe, PlainSpec, a_recipe, a_run
 
 from foundry.core.errors import RequestError
 from foundry.core.fingerprint import fingerprint
+<<<<<<< HEAD
 from foundry.ledger import queries
 from foundry.ledger.file import LedgerFile
 from foundry.ledger.ledger import Ledger
+=======
+from foundry.documents.runs import Edit
+from foundry.runs import queries
+from foundry.ledger.ledger import Ledger
+from foundry.ledger.file import LedgerFile
+>>>>>>> 9f2d156 (docs/schema.json, held by a test and by every document that tests print)
 
 TRACK = "experiments/baseline.yaml"
 RECORD = {"effect_bpb": 0.3, "n": 4, "remeasured": {"effect_bpb": 0.2, "interval_bpb": [0.1, 0.3], "n": 8}}
@@ -179,10 +186,10 @@ def test_showing_a_verdict_and_a_promotion_tells_what_changed(ledger: Ledger, pa
     assert (verdict["kind"], verdict["comparison_kind"], verdict["verdict"]) == ("comparison", "certify", "better")
     assert (verdict["comparison"], verdict["baseline_recipe"]) == (verdict_id, a)
     shown = queries.show(promotion, path)
-    assert shown["edits"] == [{"path": "width", "old": 1, "new": 2}] and shown["record"] == RECORD
+    assert shown["edits"] == [{"path": "width", "old": 1, "new": 2}] and RECORD.items() <= shown["record"].items()
     assert (shown["effect_bpb"], shown["n"]) == (0.2, 8), "the effect is the one measured again"
     line = queries.lineage(TRACK, path)
-    assert [entry["to_recipe"] for entry in line] == [a, b] and "old_text" not in line[0]
+    assert [entry["to_recipe"] for entry in line] == [a, b] and not hasattr(line[0], "old_text")
     assert {key: line[1][key] for key in ("promotion", "comparison", "effect_bpb", "n")} == {
         "promotion": promotion, "comparison": verdict_id, "effect_bpb": 0.2, "n": 8,
     }  # fmt: skip
@@ -194,7 +201,7 @@ def test_a_diff_of_two_runs_tells_what_else_differs(ledger: Ledger, path: Path) 
     other = PlainSpec(PlainRecipe("b", values), seed=2)
     for each in (spec, other):
         ledger.runs.put(each)  # type: ignore[arg-type]
-    assert queries.diff(spec.id, other.id, path) == [{"path": "run.seed", "old": 1, "new": 2}]
+    assert queries.diff(spec.id, other.id, path) == (Edit(path="run.seed", old=1, new=2),)
     with pytest.raises(RequestError, match=r"show\.unknown"):
         queries.diff(spec.id, "0" * 32, path)
 
@@ -208,10 +215,15 @@ def test_a_diff_with_a_file_is_of_recipes_as_they_train(ledger: Ledger, path: Pa
     short = home / "short.yaml"
     assert "  precision: fp32\n" in text and "kv_heads: 2" in text
     short.write_text(text.replace("  precision: fp32\n", "").replace("kv_heads: 2", "kv_heads: 1"))
+<<<<<<< HEAD
     changed = [{"path": "model.attention.kv_heads", "old": 2, "new": 1}]
     assert queries.diff(Recipe.load(file).fingerprint, str(short), path) == changed, (
         "a default left out is no difference"
     )
+=======
+    changed = (Edit(path="model.attention.kv_heads", old=2, new=1),)
+    assert queries.diff(Recipe.load(file).fingerprint, str(short), path) == changed, "a default left out is no difference"
+>>>>>>> 9f2d156 (docs/schema.json, held by a test and by every document that tests print)
     short.write_text(text.replace("kv_heads: 2", 'kv_heads: "2"'))
     with pytest.raises(RequestError, match=r"recipe\.bad_value.*kv_heads: input should be a valid integer"):
         queries.diff(str(file), str(short), path)
@@ -225,7 +237,7 @@ def test_a_folder_in_a_recipes_place_is_called_one(ledger: Ledger, path: Path, h
 
 
 def test_one_and_one_point_zero_differ() -> None:
-    assert queries.plain_diff({"x": 1}, {"x": 1.0}) == [{"path": "x", "old": 1, "new": 1.0}]
+    assert queries.plain_diff({"x": 1}, {"x": 1.0}) == (Edit(path="x", old=1, new=1.0),)
 
 
 def test_where_there_is_no_ledger_there_is_nothing_to_show(path: Path) -> None:

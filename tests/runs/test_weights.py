@@ -55,11 +55,11 @@ def test_weights_in_use_wait_for_another_time(home: Path, monkeypatch: pytest.Mo
             patch.setattr(weights, "tidy", lambda ledger: [])
             run = lab.gather([(arm, 1)])[0].id
         taken = queries.weights()
-        assert taken == {"runs": 1, "bytes": weights.size_bytes(run)} and taken["bytes"] > 1000
+        assert taken.to_dict() == {"runs": 1, "bytes": weights.size_bytes(run)} and taken["bytes"] > 1000
         with Hold(run):
             assert weights.tidy(lab.ledger) == [] and weights_folder(run).is_dir()
         assert weights.tidy(lab.ledger) == [run] and not weights_folder(run).exists()
-        assert queries.weights() == {"runs": 0, "bytes": 0}
+        assert queries.weights().to_dict() == {"runs": 0, "bytes": 0}
         assert lab.gather([(arm, 1)], "certification")[0].ok, "they are made again where they are needed"
 
 

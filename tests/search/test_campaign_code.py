@@ -50,7 +50,7 @@ def kill_in_a_round(event: Event, state: State) -> None:
         raise Killed
 
 
-def run_campaign(runs: int, told: Any = lambda event, state: None) -> dict[str, Any]:
+def run_campaign(runs: int, told: Any = lambda event, state: None) -> Any:
     with small_lab() as lab:
         return campaign(lab, BASELINE, CampaignPlan(Limits(runs=runs), strategy="outside"), lambda *pair: None, told)
 

@@ -16,7 +16,7 @@ from soak.lab import BASELINE
 from soak.test_endless import over_the_end_of_32_bits
 
 
-def promoted() -> list[dict[str, Any]]:
+def promoted() -> list[Any]:
     return [entry for entry in queries.lineage(str(BASELINE)) if entry["kind"] == "promote"]
 
 

@@ -21,7 +21,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home_of_its_own(tmp_path, monkeypatch)
 
 
-def run_limited(limits: Limits, jobs: int = 2, told: Any = None) -> dict[str, Any]:
+def run_limited(limits: Limits, jobs: int = 2, told: Any = None) -> Any:
     with InstantLab(jobs, as_trained) as lab:
         plan = CampaignPlan(limits, "evolve")
         return campaign(lab, BASELINE, plan, lambda *pair: None, told or (lambda event, state: None))

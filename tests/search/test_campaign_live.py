@@ -38,7 +38,7 @@ def slow_rate(home: Path) -> Path:
     return home
 
 
-def run_campaign(runs: int, **plan: Any) -> dict[str, Any]:
+def run_campaign(runs: int, **plan: Any) -> Any:
     with small_lab() as lab:
         asked = CampaignPlan(Limits(runs=runs), **{"strategy": "evolve", "space": SPACE, **plan})
         return campaign(lab, BASELINE, asked, lambda *pair: None, lambda event, state: None)

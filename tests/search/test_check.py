@@ -12,6 +12,7 @@ from benchmarks.cheats.catalogue import workspace
 from foundry import contract, sandbox
 from foundry.core.errors import RequestError
 from foundry.core.slots import SLOTS
+from foundry.documents.recipes import Checked
 from foundry.interface.cli import main
 from foundry.modules.optimizer import lion
 from foundry.promote import check as room
@@ -54,7 +55,7 @@ def part(folder: Path, body: str, slot: str = "activation") -> Path:
     return file
 
 
-def faults(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def faults(document: Checked) -> dict[str, dict[str, Any]]:
     return {fault["clause"]: fault for fault in document["faults"]}
 
 

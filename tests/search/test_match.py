@@ -257,7 +257,7 @@ def test_what_a_campaign_promotes_in_matched_seconds_carries_the_budget_that_it_
         crown(*asked)
         raise Killed
 
-    def run() -> dict[str, Any]:
+    def run() -> Any:
         with InstantLab(score=of_layers) as lab:
             return campaign(lab, BASELINE, plan, lambda *pair: None, lambda event, state: kinds.append(event["kind"]))
 

@@ -18,7 +18,7 @@ from tests.home import small_lab, write_tiny
 BASELINE = Path("experiments/baseline.yaml")
 
 
-def run_sweep(lab: Lab, *mutations: str, **plan: Any) -> dict[str, Any]:
+def run_sweep(lab: Lab, *mutations: str, **plan: Any) -> Any:
     return sweep(lab, BASELINE, SweepPlan(mutations, seeds=1, **plan), lambda *pair: None)
 
 

@@ -27,7 +27,7 @@ def lr_of(recipe: Recipe) -> float:
     return recipe.to_dict()["train"]["optimizer"]["lr"]
 
 
-def run_sweep(*mutations: str, **plan: Any) -> dict[str, Any]:
+def run_sweep(*mutations: str, **plan: Any) -> Any:
     with small_lab() as lab:
         return sweep(lab, BASELINE, SweepPlan(mutations, seeds=1, tune="lr", **plan), lambda *pair: None)
 
@@ -66,7 +66,7 @@ def test_tuned_is_compared_with_tuned_and_both_are_charged(home: Path) -> None:
     other = write_tiny(Path("experiments/other.yaml"), train__optimizer__lr=2e-3)
     with small_lab() as lab:
 
-        def ask(tune: str | None) -> dict[str, Any]:
+        def ask(tune: str | None) -> Any:
             return compare(
                 lab, BASELINE, other, Rules(alpha=0.3, max_pairs=4), None, tune, (), False, lambda *pair: None
             )

@@ -25,7 +25,7 @@ class Document:
         dataclass(frozen=True, kw_only=True)(cls)
 
     def __getitem__(self, key: str) -> Any:
-        return getattr(self, f"{key}_" if key == "from" else key)
+        return self.to_dict()[key]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: dicts, lists, strings, numbers, None."""
