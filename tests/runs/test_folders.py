@@ -8,13 +8,9 @@ import pytest
 
 from foundry.compare.session import Settings
 from foundry.core import places
-<<<<<<< HEAD
-from foundry.interface import report_show
+from foundry.interface.answer import answer
 from foundry.ledger import folders, queries, weights
 from foundry.ledger.weights import Hold, run_folder
-=======
-from foundry.interface.answer import answer
->>>>>>> 9f2d156 (docs/schema.json, held by a test and by every document that tests print)
 from foundry.recipe import Recipe
 from soak.lab import FakeLab, make_home
 

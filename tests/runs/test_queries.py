@@ -17,16 +17,10 @@ from runs_harness import FACTS, SCORE, PlainRecipe, PlainSpec, a_recipe, a_run
 
 from foundry.core.errors import RequestError
 from foundry.core.fingerprint import fingerprint
-<<<<<<< HEAD
+from foundry.documents.runs import Edit
 from foundry.ledger import queries
 from foundry.ledger.file import LedgerFile
 from foundry.ledger.ledger import Ledger
-=======
-from foundry.documents.runs import Edit
-from foundry.runs import queries
-from foundry.ledger.ledger import Ledger
-from foundry.ledger.file import LedgerFile
->>>>>>> 9f2d156 (docs/schema.json, held by a test and by every document that tests print)
 
 TRACK = "experiments/baseline.yaml"
 RECORD = {"effect_bpb": 0.3, "n": 4, "remeasured": {"effect_bpb": 0.2, "interval_bpb": [0.1, 0.3], "n": 8}}
@@ -215,15 +209,10 @@ def test_a_diff_with_a_file_is_of_recipes_as_they_train(ledger: Ledger, path: Pa
     short = home / "short.yaml"
     assert "  precision: fp32\n" in text and "kv_heads: 2" in text
     short.write_text(text.replace("  precision: fp32\n", "").replace("kv_heads: 2", "kv_heads: 1"))
-<<<<<<< HEAD
-    changed = [{"path": "model.attention.kv_heads", "old": 2, "new": 1}]
+    changed = (Edit(path="model.attention.kv_heads", old=2, new=1),)
     assert queries.diff(Recipe.load(file).fingerprint, str(short), path) == changed, (
         "a default left out is no difference"
     )
-=======
-    changed = (Edit(path="model.attention.kv_heads", old=2, new=1),)
-    assert queries.diff(Recipe.load(file).fingerprint, str(short), path) == changed, "a default left out is no difference"
->>>>>>> 9f2d156 (docs/schema.json, held by a test and by every document that tests print)
     short.write_text(text.replace("kv_heads: 2", 'kv_heads: "2"'))
     with pytest.raises(RequestError, match=r"recipe\.bad_value.*kv_heads: input should be a valid integer"):
         queries.diff(str(file), str(short), path)
