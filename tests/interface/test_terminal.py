@@ -79,7 +79,7 @@ def test_the_log_at_80_columns_breaks_no_id_and_no_number(
          "reason": reason, "val_bpb": bpb, "certification_bpb": certified}
         for i, (status, reason, bpb, certified) in enumerate(ends)
     ]  # fmt: skip
-    report.log({"runs": rows, "weights": {"runs": 0, "bytes": 0}}, filtered=False)
+    answer(runs.Log.from_dict({"runs": rows, "weights": {"runs": 0, "bytes": 0}}), as_json=False)
     printed = capsys.readouterr().out
     words = printed.split()
     for row in rows:
