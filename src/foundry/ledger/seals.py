@@ -65,6 +65,10 @@ def signature(key: bytes, link: str) -> str:
     return hmac.new(key, link.encode(), hashlib.sha256).hexdigest()
 
 
+ANY = "SELECT seq FROM seals ORDER BY seq DESC LIMIT 1"
+"""Whether anything is sealed yet: a look at one row, however long the chain."""
+
+
 @final
 class Seals:
     """The chain of one ledger."""
@@ -102,7 +106,7 @@ class Seals:
 
     def entry(self, write: sqlite3.Connection, entry: dict[str, Any], reverts: str | None = None) -> None:
         """Seal an entry of the lineage that was just written; with the first, those of a time without seals."""
-        if write.execute("SELECT 1 FROM seals").fetchone() is None:
+        if write.execute(ANY).fetchone() is None:
             write.execute("INSERT OR IGNORE INTO settings VALUES (?,?)", (NAME, to_text(secrets.token_hex(16))))
             for row in write.execute("SELECT * FROM promotions WHERE id != ? ORDER BY seq", (entry["id"],)).fetchall():
                 self._add(write, _of_entry(write, row) | {"late": True, "reverted": row["reverted"] is not None})
@@ -116,7 +120,7 @@ class Seals:
 
     def _note(self, write: sqlite3.Connection, content: dict[str, Any]) -> None:
         """Seal a change of sealed entries; a chain that isn't begun begins with what it finds, changed already."""
-        if write.execute("SELECT 1 FROM seals").fetchone() is not None:
+        if write.execute(ANY).fetchone() is not None:
             self._add(write, content)
 
     def _add(self, write: sqlite3.Connection, content: dict[str, Any]) -> None:
