@@ -32,6 +32,9 @@ NAME = "seals"
 
 KEY_BYTES = 32
 
+LAST = "SELECT seq, link FROM seals ORDER BY seq DESC LIMIT 1"
+"""The newest seal, found by one row however long the chain; none while nothing is sealed."""
+
 _RESTS_ON = {
     "entry": (
         "id",
@@ -65,10 +68,6 @@ def signature(key: bytes, link: str) -> str:
     return hmac.new(key, link.encode(), hashlib.sha256).hexdigest()
 
 
-ANY = "SELECT seq FROM seals ORDER BY seq DESC LIMIT 1"
-"""Whether anything is sealed yet: a look at one row, however long the chain."""
-
-
 @final
 class Seals:
     """The chain of one ledger."""
@@ -86,7 +85,7 @@ class Seals:
             self._keep_head(last)
 
     def _last(self) -> dict[str, Any] | None:
-        return self._file.row("SELECT seq, link FROM seals ORDER BY seq DESC LIMIT 1")
+        return self._file.row(LAST)
 
     def _keep_head(self, last: dict[str, Any]) -> None:
         """Unless what is kept is no link of this chain: then the ledger isn't the one that was sealed here, and that
@@ -106,7 +105,7 @@ class Seals:
 
     def entry(self, write: sqlite3.Connection, entry: dict[str, Any], reverts: str | None = None) -> None:
         """Seal an entry of the lineage that was just written; with the first, those of a time without seals."""
-        if write.execute(ANY).fetchone() is None:
+        if write.execute(LAST).fetchone() is None:
             write.execute("INSERT OR IGNORE INTO settings VALUES (?,?)", (NAME, to_text(secrets.token_hex(16))))
             for row in write.execute("SELECT * FROM promotions WHERE id != ? ORDER BY seq", (entry["id"],)).fetchall():
                 self._add(write, _of_entry(write, row) | {"late": True, "reverted": row["reverted"] is not None})
@@ -120,14 +119,14 @@ class Seals:
 
     def _note(self, write: sqlite3.Connection, content: dict[str, Any]) -> None:
         """Seal a change of sealed entries; a chain that isn't begun begins with what it finds, changed already."""
-        if write.execute(ANY).fetchone() is not None:
+        if write.execute(LAST).fetchone() is not None:
             self._add(write, content)
 
     def _add(self, write: sqlite3.Connection, content: dict[str, Any]) -> None:
-        last = write.execute("SELECT link FROM seals ORDER BY seq DESC LIMIT 1").fetchone()
+        last = write.execute(LAST).fetchone()
         name = json.loads(write.execute("SELECT value FROM settings WHERE name = ?", (NAME,)).fetchone()[0])
         text = to_text(content)
-        made = link(START if last is None else last[0], text)
+        made = link(START if last is None else last["link"], text)
         values = (text, made, signature(_key_to_sign_with(name), made), now())
         write.execute("INSERT INTO seals(content, link, signature, created) VALUES (?,?,?,?)", values)
 
