@@ -142,7 +142,7 @@ def test_every_document_has_a_schema_and_calls_one_thing_by_one_name(
 
 
 def test_a_run_is_shown_with_its_curve_and_its_files(promoted: Campaign, capsys: pytest.CaptureFixture[str]) -> None:
-    run = json.loads(said(capsys, "log", "--json"))["runs"][0]["run"]
+    run = next(row["run"] for row in json.loads(said(capsys, "log", "--json"))["runs"] if row["val_bpb"] is not None)
     folder = Path(json.loads(said(capsys, "show", run, "--json"))["folder"])
     folder.mkdir(parents=True, exist_ok=True)
     lines = ['{"step": 1, "loss": 4.0}', "[]", '{"step": 2, "loss": NaN}', "no json", '{"step": 3, "loss": 1.0}', '{"s']
