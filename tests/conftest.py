@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 
 from foundry.core import code
 from foundry.core.files import as_document
+from foundry.data.config import DataConfig
+from foundry.data.prepare import prepare
+from foundry.data.prepared import Prepared
 from foundry.execute import nursery
 from foundry.interface import terminal
 from tests import schema
@@ -60,3 +64,16 @@ def home(tmp_path: Path, cache: Path, mother: Mother, monkeypatch: pytest.Monkey
 def admitted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workspace code runs in this process, as it does in a confined one."""
     monkeypatch.setattr(code, "_admitted", True)
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """Prepared data that is small enough to be made for each process of tests."""
+    folder, draw = tmp_path_factory.mktemp("corpus"), random.Random(1)
+    words = ["five", "boxing", "wizards", "jump", "quickly", "over", "a", "lazy", "dog", "while", "foxes", "mix"]
+    for i in range(60):
+        lines = (" ".join(draw.choices(words, k=8)) for _ in range(60))
+        (folder / f"{i:02}.txt").write_text("\n".join(lines) + "\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FOUNDRY_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return prepare(DataConfig.model_validate({"source": f"file:{folder}", "tokenizer": "char"}))

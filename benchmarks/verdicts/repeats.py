@@ -2,7 +2,7 @@
 
 `python -m benchmarks.verdicts.repeats` prints E[sup FDP] over distinct promotions, by how discoveries are counted:
 every test that passed, as Foundry once did, or each (from, to) that stands, once. Every no-op promotes with chance α_j
-exactly, the most that a certification allows. May not: touch a ledger (tests/runs/test_ledger_verdicts.py has that).
+exactly, the most that a certification allows. May not: touch a ledger (tests/ledger/test_ledger_verdicts.py has that).
 """
 
 from __future__ import annotations

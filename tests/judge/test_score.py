@@ -6,7 +6,6 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-import entrants
 import numpy as np
 import pytest
 import torch
@@ -17,6 +16,7 @@ from foundry.judge.score import Tolerance
 from foundry.judge.windows import cut_windows
 from foundry.judge.worker import judge
 from foundry.stats.plausible import quarantine
+from tests.judge import entrants
 
 
 @pytest.fixture(autouse=True)

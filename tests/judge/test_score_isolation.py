@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import entrants
 import numpy as np
 import pytest
 import torch
@@ -17,6 +16,7 @@ from foundry.data.prepared import Prepared
 from foundry.judge import worker
 from foundry.judge.splice import make_plan, rounds_for
 from foundry.judge.windows import cut_windows
+from tests.judge import entrants
 
 
 @pytest.fixture(autouse=True)

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from runs_harness import HERE, a_recipe, a_run
 
 from foundry.core.errors import WorkError
 from foundry.ledger.file import LedgerFile
 from foundry.ledger.ledger import Ledger
 from foundry.ledger.schema import VERSION
+from tests.ledger.plain import HERE, a_recipe, a_run
 
 
 def filled(path: Path) -> bytes:
@@ -117,7 +117,7 @@ def test_a_write_that_the_system_cuts_short_leaves_the_ledger_whole(path: Path) 
     filled(path)
     script = (
         f"import sys; sys.path.insert(0, {str(HERE)!r})\nfrom pathlib import Path\n"
-        "from runs_harness import a_recipe\nfrom foundry.core.errors import WorkError\n"
+        "from plain import a_recipe\nfrom foundry.core.errors import WorkError\n"
         "from foundry.ledger.ledger import Ledger\nledger = Ledger.open(Path(sys.argv[1]))\ntry:\n"
         "    for i in range(10000):\n        a_recipe(ledger, i=i, filler='x' * 5000)\n        print(i, flush=True)\n"
         "except WorkError as error:\n    print(error.code)\n"
@@ -142,7 +142,7 @@ def test_kill_9_in_the_middle_of_writing_loses_nothing_that_had_returned(path: P
     filled(path)
     script = (
         f"import os, sys; sys.path.insert(0, {str(HERE)!r})\nfrom pathlib import Path\n"
-        "from runs_harness import a_run\nfrom foundry.ledger.ledger import Ledger\n"
+        "from plain import a_run\nfrom foundry.ledger.ledger import Ledger\n"
         "ledger = Ledger.open(Path(sys.argv[1]))\nfor seed in range(100, 10000):\n"
         "    print(a_run(ledger, seed), flush=True)\n"
     )
@@ -159,7 +159,7 @@ def test_kill_9_in_the_middle_of_writing_loses_nothing_that_had_returned(path: P
 def test_a_reader_sees_what_a_killed_writer_had_recorded(path: Path) -> None:
     script = (
         f"import os, sys; sys.path.insert(0, {str(HERE)!r})\nfrom pathlib import Path\n"
-        "from runs_harness import a_run\nfrom foundry.ledger.ledger import Ledger\n"
+        "from plain import a_run\nfrom foundry.ledger.ledger import Ledger\n"
         "ledger = Ledger.open(Path(sys.argv[1])); a_run(ledger); os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", script, str(path)])

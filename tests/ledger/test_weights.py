@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs_harness import FACTS, SCORE, a_run
 
 from foundry.compare.session import Settings
 from foundry.compare.training import train
@@ -22,6 +21,7 @@ from foundry.recipe import Recipe
 from soak.lab import FakeLab, make_home
 from soak.trainer import WEIGHTS_BYTES
 from tests.home import small_lab, write_tiny
+from tests.ledger.plain import FACTS, SCORE, a_run
 
 BASELINE = Path("experiments/baseline.yaml")
 

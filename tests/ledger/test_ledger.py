@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from runs_harness import FACTS, SCORE, PlainRecipe, PlainSpec, a_run
 
 from foundry.core.errors import WorkError
 from foundry.ledger.lease_holder import Owner
 from foundry.ledger.ledger import Ledger
+from tests.ledger.plain import FACTS, SCORE, PlainRecipe, PlainSpec, a_run
 
 CLAIM_AND_DIE = """
 import os, sys

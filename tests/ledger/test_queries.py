@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs_harness import FACTS, SCORE, PlainRecipe, PlainSpec, a_recipe, a_run
 
 from foundry.core.errors import RequestError
 from foundry.core.fingerprint import fingerprint
@@ -21,6 +20,7 @@ from foundry.documents.runs import Edit
 from foundry.ledger import queries
 from foundry.ledger.file import LedgerFile
 from foundry.ledger.ledger import Ledger
+from tests.ledger.plain import FACTS, SCORE, PlainRecipe, PlainSpec, a_recipe, a_run
 
 TRACK = "experiments/baseline.yaml"
 RECORD = {"effect_bpb": 0.3, "n": 4, "remeasured": {"effect_bpb": 0.2, "interval_bpb": [0.1, 0.3], "n": 8}}

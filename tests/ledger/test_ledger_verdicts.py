@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs_harness import HERE, a_recipe
 
 from foundry.core.errors import WorkError
 from foundry.ledger.error_budget import Ending, History, Stream
 from foundry.ledger.ledger import Ledger
+from tests.ledger.plain import HERE, a_recipe
 
 TRACK = "experiments/baseline.yaml"
 A, B, C = ({"width": width} for width in (1, 2, 3))

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs_harness import drain, endings, wait_for
 
 from foundry.core import attended
 from foundry.core.attended import Attended, readable
 from foundry.execute import local as pools
 from foundry.execute.local import Pool, Task
 from foundry.execute.untrusted.child_handle import START_SECONDS, Inner
+from tests.execute.pool_harness import drain, endings, wait_for
 
 MakeTask = Callable[..., Task]
 

@@ -16,7 +16,7 @@ from foundry.campaign.policy import Limits, Policy
 from foundry.campaign.state import Carried, Event, folded
 from foundry.campaign.strategies import Proposal
 from foundry.core.errors import RequestError
-from tests.search.simulated import Simulated, mixed, no_ops
+from tests.campaign.simulated import Simulated, mixed, no_ops
 
 REPLAYS = 60
 RUNS = 150

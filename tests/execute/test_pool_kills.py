@@ -9,9 +9,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from runs_harness import HERE, drain, endings, gone, wait_for
-
 from foundry.execute.local import Pool, Progress, Started, Task
+from tests.execute.pool_harness import HERE, drain, endings, gone, wait_for
 
 MakeTask = Callable[..., Task]
 

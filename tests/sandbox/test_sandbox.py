@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import entrants
 import pytest
 import torch
 
@@ -27,6 +26,7 @@ from foundry.sandbox.self_test import attempts, holds_capabilities
 from foundry.sandbox.usage import usage, written_bytes
 from foundry.train import worker as train_worker
 from tests.confined import confined
+from tests.judge import entrants
 
 WAYS: dict[str, Any] = {"landlock": None, "bubblewrap": bubblewrap.wrap}
 HERE = [name for name in WAYS if tier.TIERS.index(name) <= tier.TIERS.index(tier.probe().name)]

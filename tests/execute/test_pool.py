@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from runs_harness import drain, endings, gone
 
 from foundry.core.errors import RequestError, WorkError
 from foundry.execute.executor import NotPreloaded
 from foundry.execute.local import Pool, Progress, Started, Task
 from foundry.execute.zygote import expand
+from tests.execute.pool_harness import drain, endings, gone
 
 MakeTask = Callable[..., Task]
 

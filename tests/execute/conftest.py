@@ -1,4 +1,4 @@
-"""The room's fixtures: a ledger in a temporary folder, and a pool that starts at once."""
+"""The room's fixtures: a pool that starts at once, tasks for it."""
 
 from __future__ import annotations
 
@@ -10,20 +10,8 @@ from typing import Any
 import pytest
 
 from foundry.execute.local import Pool, Task
-from foundry.ledger.ledger import Ledger
 
 sys.path.insert(0, str(Path(__file__).parent))  # workers import what their controller can: pool_targets
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "runs" / "ledger.db"
-
-
-@pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
-    with Ledger.open(path) as opened:
-        yield opened
 
 
 @pytest.fixture
