@@ -5,6 +5,7 @@ by a worker.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from foundry.campaign.policy import Limits
 from foundry.campaign.run import CampaignPlan, campaign
 from foundry.compare.session import Lab, Settings
+from foundry.execute.executor import Task
 from foundry.execute.local import Pool
 from foundry.ledger.weights import weights_folder
 from tests.home import write_tiny
@@ -21,24 +23,32 @@ BASELINE, TRACK = Path("experiments/baseline.yaml"), "experiments/baseline.yaml"
 TRAIN, JUDGE = "soak.trainer:train", "soak.trainer:judge"
 
 
+class FakeWorkers:
+    """An executor: the local one with those workers in place of Foundry's, forked from a process without torch."""
+
+    def __init__(self, jobs: int) -> None:
+        self._pool = pool = Pool(jobs, preload=("soak.trainer",))
+        self.stop, self.poll, self.close = pool.stop, pool.poll, pool.close
+
+    @property
+    def busy(self) -> int:
+        return self._pool.busy
+
+    @property
+    def free(self) -> int:
+        return self._pool.free
+
+    def submit(self, task: Task) -> None:
+        fake = {"foundry.train.worker:main": TRAIN, "foundry.judge.worker:main": JUDGE}
+        self._pool.submit(replace(task, target=fake[task.target]))
+
+
 class FakeLab(Lab):
-    """The real lab, its engine's workers being those above, forked from a warm process without torch."""
+    """The real lab with fake workers, whose weights are no weights."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
-        engine: Any = self.engine
-        give = engine._give
-
-        def faked(id: str, target: str, payload: dict[str, Any], log: Path, *asks: Any) -> None:
-            if engine._pool is None:
-                engine._pool = Pool(engine.jobs, preload=("soak.trainer",))
-            give(id, JUDGE if target.startswith("foundry.judge") else target, payload, log, *asks)
-
-        def submit_train(ask: Any) -> None:
-            payload = engine.train_payload(ask.spec, ask.data)
-            faked(f"{ask.spec.id}/{ask.split}", TRAIN, payload, Path(payload["out"]) / "log.txt", ask)
-
-        engine._give, engine._submit_train, engine._has_weights = faked, submit_train, has_weights
+        super().__init__(settings, runs_on=FakeWorkers(settings.jobs))
+        self.engine._has_weights = has_weights  # pyright: ignore[reportPrivateUsage]
 
 
 def has_weights(ask: Any) -> bool:

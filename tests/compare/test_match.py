@@ -131,14 +131,14 @@ def test_real_rehearsals_are_timed_and_leave_no_run(home: Path, monkeypatch: pyt
 
 
 class Events:
-    """In place of a pool: gives the events told, a tenth of a second apart, and notes what it was asked."""
+    """An executor that gives the events told, a tenth of a second apart, and notes what it was asked."""
+
+    busy, free = 0, 1
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *events: Event) -> None:
         self.events, self.now = list(events), 0.0
         self.tasks: list[Task] = []
         self.stopped: list[str] = []
-        self.missed = [0.0]
-        """What it says, time after time, of seconds that it missed; the last for ever."""
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
 
     def submit(self, task: Task) -> None:
@@ -147,10 +147,9 @@ class Events:
     def stop(self, task_id: str) -> None:
         self.stopped.append(task_id)
 
-    def missed_seconds(self) -> float:
-        return self.missed.pop(0) if len(self.missed) > 1 else self.missed[0]
+    def close(self) -> None: ...
 
-    def poll(self) -> list[Event]:
+    def poll(self, timeout: float | None = None) -> list[Event]:
         self.now += 0.1
         return [self.events.pop(0)]
 
@@ -159,7 +158,7 @@ def told(**facts: Any) -> Progress:
     return Progress("a", facts)
 
 
-def timed(pool: Any, arm: Arm, warm: int = 4) -> float:
+def timed(pool: Events, arm: Arm, warm: int = 4) -> float | None:
     return calibrate._timed(pool, arm, warm)  # pyright: ignore[reportPrivateUsage]
 
 
@@ -175,12 +174,12 @@ def test_a_rehearsal_during_which_everything_was_stopped_is_timed_again(
 ) -> None:
     begin, end, ended = told(window="begin"), told(window="end", steps=5), Ended("a", {})
     with small_lab() as lab:
-        pool: Any = Events(monkeypatch, begin, told(loss=1.0), end, ended, begin, end, ended)
-        pool.missed = [0.0, 23.0, 23.0]
+        stopped = replace(ended, missed_seconds=23.0)
+        pool = Events(monkeypatch, begin, told(loss=1.0), end, stopped, begin, end, ended)
         arm = lab.arm_of(Recipe.load(BASELINE))
         assert calibrate._block(lab, pool, arm) == pytest.approx(0.1 / 5), "of the second, which had no pause"
         assert len(pool.tasks) == 2
-        pool.events, pool.missed = [begin, end, ended] * calibrate.TRIES, [float(i) for i in range(99)]
+        pool.events = [begin, end, stopped] * calibrate.TRIES
         with pytest.raises(WorkError, match=r"match\.unsteady"):
             calibrate._block(lab, pool, arm)
 
@@ -213,7 +212,7 @@ def test_workspace_code_is_rehearsed_in_its_sandbox_and_nowhere_else(
     with small_lab() as lab:
         monkeypatch.setattr(lab.ledger.recipes, "put", lambda recipe: None)
         monkeypatch.setattr(type(lab.engine.guard), "training", lambda guard, recipe, run, memory: {"sandboxed": run})
-        pool: Any = Events(monkeypatch, told(step=5), told(step=9), Ended("a", {}))
+        pool = Events(monkeypatch, told(step=5), told(step=9), Ended("a", {}))
         calibrate._block(lab, pool, replace(lab.arm_of(Recipe.load(BASELINE)), confined=True))  # pyright: ignore[reportPrivateUsage]
     (task,) = pool.tasks
     assert task.target == "foundry.execute.untrusted.harness:train" and set(task.payload) == {"sandboxed"}

@@ -13,7 +13,6 @@ from foundry.execute import pack_populations
 from foundry.execute.executor import Ended, Progress
 from foundry.execute.pack_populations import MEASURE, TOGETHER, TRAIN, Arranger, best_width
 from foundry.execute.result import RunResult
-from foundry.execute.scheduler import Engine
 from foundry.ledger.weights import run_folder
 from foundry.mutate import mutate
 from foundry.recipe import Recipe
@@ -180,13 +179,11 @@ def trained(home: Path, monkeypatch: pytest.MonkeyPatch, width: int, *words: str
     monkeypatch.setattr(pack_populations, "_recorded", lambda key: {1: 1.0, width: 2.0 if width > 1 else 1.0})
     monkeypatch.setattr(pack_populations, "_answers", lambda rates, most: True)
     targets: list[str] = []
-    give = Engine._give
-    monkeypatch.setattr(
-        Engine,
-        "_give",
-        lambda self, id, target, *rest, **more: (targets.append(target), give(self, id, target, *rest, **more)),
-    )
     with small_lab() as lab:
+        submit = lab.engine.executor.submit
+        monkeypatch.setattr(
+            lab.engine.executor, "submit", lambda task: (targets.append(task.target), submit(task)), raising=True
+        )
         recipe = Recipe.load(BASELINE)
         recipes = [mutate(recipe, word)[0] for word in words] or [recipe] * 5
         asks = [(lab.spec(lab.arm_of(each), seed), lab.data(each)) for seed, each in enumerate(recipes)]

@@ -20,7 +20,7 @@ from foundry.compare.match import Arm, arm, choose, matched, whole_steps
 from foundry.compare.session import Lab
 from foundry.core.errors import RequestError, WorkError
 from foundry.core.fingerprint import fingerprint
-from foundry.execute.local import Ended, Pool, Progress, Task
+from foundry.execute.executor import Ended, Executor, Progress, Task
 from foundry.ledger.weights import run_folder
 from foundry.recipe import Recipe
 from foundry.stats import step_timing
@@ -77,7 +77,7 @@ def _measure(lab: Lab, baseline: Arm, candidate: Arm) -> dict[str, Any]:
     for _ in range(TRIES):
         lab.say(f"timing {baseline.name} and {candidate.name}, one at a time")
         timing = step_timing.read(
-            [_block(lab, lab.engine.pool, (baseline, candidate)[side]) for side in step_timing.ORDER]
+            [_block(lab, lab.engine.executor, (baseline, candidate)[side]) for side in step_timing.ORDER]
         )
         if timing.steady:
             return {"timing": timing.to_json(), "voided_drifts": voided, "on": _machine(lab)}
@@ -92,20 +92,20 @@ def _measure(lab: Lab, baseline: Arm, candidate: Arm) -> dict[str, Any]:
     )
 
 
-def _block(lab: Lab, pool: Pool, arm: Arm) -> float:
+def _block(lab: Lab, executor: Executor, arm: Arm) -> float:
     """Seconds a step of one rehearsal, by this process's clock; one during which everything stood still is repeated.
     Raises WorkError when it fails."""
     for _ in range(TRIES):
-        before = pool.missed_seconds()
-        step_seconds = _rehearsed(lab, pool, arm)
-        if pool.missed_seconds() == before:
+        step_seconds = _rehearsed(lab, executor, arm)
+        if step_seconds is not None:
             return step_seconds
         lab.say(f"{arm.name} is timed again: everything was stopped meanwhile")
     raise WorkError("match.unsteady", "--match seconds", f"everything was stopped in {TRIES} measurements")
 
 
-def _rehearsed(lab: Lab, pool: Pool, arm: Arm) -> float:
-    """Code is rehearsed as it is run: in its sandbox, by the same worker, under the same limits, in such a folder."""
+def _rehearsed(lab: Lab, executor: Executor, arm: Arm) -> float | None:
+    """What `_timed` says. Code is rehearsed as it is run: in its sandbox, by the same worker, under the same limits, in
+    such a folder."""
     engine, limits = lab.engine, lab.settings.limits
     spec = lab.spec(arm, fresh_seed(os.urandom(SECRET_BYTES), "rehearse", "", 0))
     folder, memory_bytes = run_folder(spec.id), engine.memory_bytes_for_code
@@ -117,17 +117,18 @@ def _rehearsed(lab: Lab, pool: Pool, arm: Arm) -> float:
             payload = engine.guard.training(arm.recipe, run, memory_bytes)
             target = "foundry.execute.untrusted.harness:train"
         bounds = (limits.wall_seconds, limits.stall_seconds, memory_bytes, lab.device == "cpu")
-        pool.submit(Task(arm.name, target, payload, folder / "log.txt", *bounds))
-        return _timed(pool, arm, warm=min(REHEARSED_STEPS, arm.steps // 4))
+        executor.submit(Task(arm.name, target, payload, folder / "log.txt", *bounds))
+        return _timed(executor, arm, warm=min(REHEARSED_STEPS, arm.steps // 4))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _timed(pool: Pool, arm: Arm, warm: int) -> float:
-    """Read the clock at the marks of a rehearsal; where a sandbox's harness reports, at the steps that it counted."""
+def _timed(executor: Executor, arm: Arm, warm: int) -> float | None:
+    """Read the clock at the marks of a rehearsal; where a sandbox's harness reports, at the steps that it counted. None
+    when everything was stopped meanwhile."""
     seconds, steps, since, first = 0.0, 0, math.nan, -1
     while True:
-        for event in pool.poll():
+        for event in executor.poll():
             now = time.monotonic()
             match event:
                 case Progress(facts={"window": "begin"}):
@@ -139,7 +140,9 @@ def _timed(pool: Pool, arm: Arm, warm: int) -> float:
                 case Progress(facts={"step": step}) if first >= 0:
                     seconds, steps = now - since, step - first
                     if seconds >= WINDOW_SECONDS:
-                        pool.stop(arm.name)
+                        executor.stop(arm.name)
+                case Ended(missed_seconds=missed) if missed > 0:
+                    return None
                 case Ended(reason=reason, detail=detail):
                     if steps > 0 and seconds > 0.0 and (reason is None or seconds >= WINDOW_SECONDS):
                         return seconds / steps

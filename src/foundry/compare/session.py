@@ -13,6 +13,7 @@ from foundry.core.errors import RequestError
 from foundry.core.fingerprint import fingerprint
 from foundry.data.prepare import prepare
 from foundry.data.prepared import Prepared
+from foundry.execute.executor import Executor, executor
 from foundry.execute.result import Limits, RunResult, Silent, Watcher
 from foundry.execute.scheduler import Engine
 from foundry.ledger.ledger import Ledger
@@ -46,7 +47,14 @@ class Settings:
 class Lab:
     """Use as a context manager. Opening makes `runs/` and its ledger; no worker starts before something must run."""
 
-    def __init__(self, settings: Settings, watcher: Watcher | None = None, say: Say = lambda line: None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        watcher: Watcher | None = None,
+        say: Say = lambda line: None,
+        runs_on: Executor | None = None,
+    ) -> None:
+        """runs_on: an executor of one's own, in place of the one that the environment names."""
         self.settings, self.say = settings, say
         self.allow: Allow = lambda asks: None
         self.device = resolved_device(settings.device)
@@ -54,7 +62,7 @@ class Lab:
         self.ledger = Ledger.open()
         self.engine = Engine(
             self.ledger,
-            jobs,
+            runs_on or executor(jobs),
             device=self.device,
             judged_bytes=settings.judged_bytes,
             limits=settings.limits,

@@ -1,11 +1,24 @@
-"""What is asked of the pool and what it answers: tasks, and the events of their lives. Plain values."""
+"""Where tasks are computed: what an executor is asked, what it answers, and which there are. Plain values only.
+
+A new one is a file beside local.py and a line in `EXECUTORS`. May not: import any.
+"""
 
 from __future__ import annotations
 
+import importlib
 import math
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from foundry.core.errors import RequestError
+
+VARIABLE = "FOUNDRY_EXECUTOR"
+EXECUTORS = {
+    "local": "foundry.execute.local:Pool",
+}
+"""Name → class, called with how many tasks it may run at once."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +77,8 @@ class Ended:
     peak_memory_bytes: int | None = None
     """Resident; None when nobody was there to measure."""
     seconds: float = 0.0
+    missed_seconds: float = 0.0
+    """Of its life, in which nobody was there to look: everything was stopped."""
 
 
 @dataclass(frozen=True)
@@ -77,3 +92,43 @@ class NotPreloaded:
 
 
 Event = Started | Progress | Ended | NotPreloaded
+
+
+class Executor(Protocol):
+    """Runs tasks somewhere, and tells of their lives. Nothing starts before the first is submitted."""
+
+    @property
+    def busy(self) -> int:
+        """Tasks that haven't ended: running and waiting."""
+        ...
+
+    @property
+    def free(self) -> int:
+        """Tasks more that would begin at once."""
+        ...
+
+    def submit(self, task: Task) -> None:
+        """Queue a task. Raises RequestError when its id is under way already, or its payload isn't small JSON."""
+        ...
+
+    def stop(self, task_id: str) -> None:
+        """Ask a task to save and return; after a while it is ended by force. Of an unknown id, nothing."""
+        ...
+
+    def poll(self, timeout: float | None = None) -> list[Event]:
+        """What has happened, in order; waits up to `timeout` seconds for something (None: for as long as it takes, as
+        long as there is something to wait for). Raises WorkError when nothing can be run."""
+        ...
+
+    def close(self) -> None:
+        """End everything. Nothing of it runs when this returns."""
+        ...
+
+
+def executor(jobs: int, name: str = "") -> Executor:
+    """The executor of that name, by default FOUNDRY_EXECUTOR's, else this machine. Raises RequestError."""
+    asked = name or os.environ.get(VARIABLE) or "local"
+    if asked not in EXECUTORS:
+        raise RequestError("executor.unknown", VARIABLE, "no such executor", got=asked, choices=sorted(EXECUTORS))
+    module, _, made = EXECUTORS[asked].partition(":")
+    return getattr(importlib.import_module(module), made)(jobs)

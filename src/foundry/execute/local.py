@@ -45,6 +45,8 @@ class _Running:
     wire: Wire
     log_start: int
     asked: float
+    missed_before: float
+    """Seconds in which nobody could look."""
     kills_before: int
     """Those that the kernel had done for want of memory."""
     forked: float = math.inf
@@ -92,8 +94,8 @@ class Pool:
     """At most `jobs` tasks at once, the others wait in order. A context manager: leaving it kills what still runs."""
 
     def __init__(self, jobs: int, preload: Sequence[str] = PRELOAD, grace_seconds: float = 10.0) -> None:
-        """preload: modules that the warm process imports. grace_seconds: from `stop` to force. Starts the warm process
-        in the background. Raises RequestError for jobs < 1, WorkError where there is no Linux."""
+        """preload: modules that the warm process imports; it starts with the first task. grace_seconds: from `stop` to
+        force. Raises RequestError for jobs < 1."""
         if jobs < 1:
             raise RequestError("pool.jobs", "jobs", "at least 1", got=jobs)
         self.jobs, self.grace_seconds = jobs, grace_seconds
@@ -103,7 +105,8 @@ class Pool:
         self._serial = 0
         self._selector = selectors.DefaultSelector()
         self._clock = Attended()  # while this process can't look, nobody's time runs
-        self._nursery = Nursery(preload, self._selector, self._clock)
+        self._preload = preload
+        self._warm: Nursery | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -112,17 +115,20 @@ class Pool:
         self.close()
 
     @property
+    def _nursery(self) -> Nursery:
+        """The warm process, started when it is first needed. Raises WorkError where there is no Linux."""
+        self._warm = self._warm or Nursery(self._preload, self._selector, self._clock)
+        return self._warm
+
+    @property
     def busy(self) -> int:
-        """Tasks that haven't ended: running and waiting."""
         return len(self._running) + len(self._waiting)
 
-    def missed_seconds(self) -> float:
-        """Seconds, so far, in which this process wasn't there to look."""
-        self._clock.now()
-        return self._clock.missed_seconds
+    @property
+    def free(self) -> int:
+        return max(0, self.jobs - self.busy)
 
     def submit(self, task: Task) -> None:
-        """Queue a task. Raises RequestError when its id is in the pool already, or its payload isn't small JSON."""
         if task.id in self._ids():
             raise RequestError("pool.duplicate", task.id, "already in the pool")
         try:
@@ -135,8 +141,7 @@ class Pool:
         self._start_waiting()
 
     def stop(self, task_id: str) -> None:
-        """Ask a task to save and return; after the grace it is killed. A waiting one ends at once. Unknown ids are
-        nothing to do: the task has ended."""
+        """After the grace it is killed. A waiting one ends at once."""
         for task in [task for task in self._waiting if task.id == task_id]:
             self._waiting.remove(task)
             self._events.append(Ended(task.id, reason=LOST, detail="stopped before it started"))
@@ -146,8 +151,9 @@ class Pool:
                 self._signal(running, signal.SIGTERM)
 
     def poll(self, timeout: float | None = None) -> list[Event]:
-        """What has happened, in order; waits up to `timeout` seconds for something (None: for as long as it takes, as
-        long as there is something to wait for). Raises WorkError when no warm process can be started."""
+        if self._warm is None:  # there was no task yet
+            time.sleep(timeout or 0)
+            return []
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         self._listen(0)
         while True:
@@ -162,13 +168,13 @@ class Pool:
             self._listen(max(0.0, min(left, due - now, LOOK_SECONDS)))
 
     def close(self) -> None:
-        """Kill everything. Nothing of the pool is left when this returns, except what the kernel can't end."""
         self._waiting.clear()
         for running in self._running.values():
             self._signal(running, signal.SIGKILL)
             self._forget(running)
         self._running.clear()
-        self._nursery.close()
+        if self._warm is not None:
+            self._warm.close()
         self._selector.close()
 
     # -- the warm process -----------------------------------------------------------------------------------------
@@ -179,7 +185,9 @@ class Pool:
             log_start = _prepared_log(task)
             ours, theirs = socket.socketpair()
             self._serial += 1
-            self._running[self._serial] = _Running(task, Wire(ours), log_start, self._clock.now(), kills_for_memory())
+            self._running[self._serial] = _Running(
+                task, Wire(ours), log_start, self._clock.now(), self._clock.missed_seconds, kills_for_memory()
+            )
             with theirs:
                 self._nursery.ask(self._serial, task, theirs)
 
@@ -282,6 +290,7 @@ class Pool:
                 signal=-code if code is not None and code < 0 else None,
                 peak_memory_bytes=report.get("peak_memory_bytes"),
                 seconds=max(0.0, self._clock.now() - running.forked),
+                missed_seconds=self._clock.missed_seconds - running.missed_before,
             )
         )
 

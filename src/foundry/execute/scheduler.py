@@ -23,8 +23,8 @@ from foundry.core.files import write_atomic, write_document
 from foundry.data.prepare import restored
 from foundry.data.prepared import TOKENIZER, Prepared
 from foundry.execute import linux
+from foundry.execute.executor import Ended, Event, Executor, Progress, Task
 from foundry.execute.failures import MAX_ATTEMPTS, failure, given_up, is_machines
-from foundry.execute.local import Ended, Event, Pool, Progress, Task
 from foundry.execute.pack_populations import Arranger
 from foundry.execute.result import Limits, RunResult, Silent, Watcher
 from foundry.execute.untrusted import flops_on_record
@@ -39,7 +39,9 @@ from foundry.train.torch_compile import asked_mode
 
 POLL_SECONDS = 0.5
 SUPERVISED = "foundry.execute.untrusted.harness:train"
-QUIET_SECONDS = 15.0  # by then the pool has ended by force what didn't stop: a task left in it can't be asked for again
+QUIET_SECONDS = (
+    15.0  # by then the executor has ended by force what didn't stop: a task left in it can't be asked for again
+)
 STEP_FLOPS_FOR_THREADS = 1 << 30  # a step of less gains nothing from a second core, and loses 20-fold on a busy one
 
 
@@ -74,7 +76,7 @@ class Engine:
     def __init__(
         self,
         ledger: Ledger,
-        jobs: int,
+        executor: Executor,
         device: str = "auto",
         judged_bytes: int = 1 << 15,
         limits: Limits = Limits(),
@@ -82,15 +84,16 @@ class Engine:
         retry: bool = False,
         checkpoint_seconds: float = 60.0,
     ) -> None:
-        self.ledger, self.jobs, self.device = ledger, jobs, device
+        """executor: an idle one, the engine's own from now on."""
+        self.ledger, self.executor, self.device = ledger, executor, device
+        self.jobs = jobs = executor.free
         self.judged_bytes, self.limits, self.retry = judged_bytes, limits, retry
         self.checkpoint_seconds = checkpoint_seconds
         self.watcher: Watcher = watcher or Silent()
-        self._pool: Pool | None = None
         self._arranger: Arranger[_Ask] = Arranger(jobs, device)
         self._asks: dict[tuple[str, str], _Ask] = {}
         self._due: deque[_Ask] = deque()
-        """To be given to the pool once all that is wanted at once is known."""
+        """To be given to the executor once all that is wanted at once is known."""
         self._elsewhere: list[_Ask] = []
         self._measurements: dict[str, Ended] = {}
         self.guard = Guard(ledger)
@@ -103,8 +106,7 @@ class Engine:
         try:
             self.cancel_all()
         finally:
-            if self._pool is not None:
-                self._pool.close()
+            self.executor.close()
 
     # -- asking ---------------------------------------------------------------------------------------------------
 
@@ -146,11 +148,10 @@ class Engine:
         """Stop what is under way; a training run saves its checkpoint first and is released for whoever asks next.
         `why` is on its record until then."""
         for task in [*self._arranger.open, *map(_task_id, self._asks.values())]:
-            if self._pool is not None:
-                self._pool.stop(task)
+            self.executor.stop(task)
         deadline = time.monotonic() + QUIET_SECONDS
-        while self._pool is not None and self._pool.busy and time.monotonic() < deadline:
-            for event in self._pool.poll(0.1):
+        while self.executor.busy and time.monotonic() < deadline:
+            for event in self.executor.poll(0.1):
                 for ask, own in self._parts(event):
                     result = own.result if isinstance(own, Ended) and ask.stage == "train" else None
                     if result and result.get("status") == "done":
@@ -267,31 +268,28 @@ class Engine:
     def _give(self, id: str, target: str, payload: dict[str, Any], log: Path, *asks: _Ask) -> None:
         memory_bytes = self.memory_bytes if asks and not asks[0].confined else self.memory_bytes_for_code
         limits = Limits(self.limits.wall_seconds * max(1, len(asks)), self.limits.stall_seconds, memory_bytes)
-        self.pool.submit(Task(id, target, payload, log, **asdict(limits), limit_data=self.device == "cpu"))
+        self.executor.submit(Task(id, target, payload, log, **asdict(limits), limit_data=self.device == "cpu"))
         for ask in asks:
             ask.allowed = limits
             self.watcher.started(ask.spec, ask.stage)
 
     def _turn(self) -> None:
-        """One round of events from the pool, and a look at what other controllers are training."""
+        """One round of events from the executor, and a look at what other controllers are training."""
         self._give_due()
-        if self._pool is None:
-            time.sleep(POLL_SECONDS)
-        else:
-            for event in self._pool.poll(POLL_SECONDS if not self._ready else 0):
-                if isinstance(event, Ended) and event.id.startswith("measure "):
-                    self._measurements[event.id] = event
-                for ask, own in self._parts(event):
-                    if isinstance(own, Progress):
-                        self.watcher.progressed(ask.spec, ask.stage, own.facts)
-                    elif isinstance(own, Ended):
-                        self._ended(ask, own)
+        for event in self.executor.poll(0 if self._ready else POLL_SECONDS):
+            if isinstance(event, Ended) and event.id.startswith("measure "):
+                self._measurements[event.id] = event
+            for ask, own in self._parts(event):
+                if isinstance(own, Progress):
+                    self.watcher.progressed(ask.spec, ask.stage, own.facts)
+                elif isinstance(own, Ended):
+                    self._ended(ask, own)
         waiting, self._elsewhere = self._elsewhere, []
         for ask in waiting:
             self._advance(ask)
 
     def _parts(self, event: Event) -> list[tuple[_Ask, Event]]:
-        """What an event of the pool is for each ask that its task is about."""
+        """What an event of the executor is for each ask that its task is about."""
         run, _, split = event.id.partition("/")
         ask = self._asks.get((run, split))
         return [(ask, event)] if ask is not None else self._arranger.parts(event)
@@ -354,11 +352,6 @@ class Engine:
     def memory_bytes(self) -> int:
         """What one worker may use: a share by what is wanted now, not by how many there might be."""
         return self.limits.memory_bytes or _share(max(1, min(self.jobs, len(self._asks))))
-
-    @property
-    def pool(self) -> Pool:
-        self._pool = self._pool or Pool(self.jobs)
-        return self._pool
 
     @property
     def memory_bytes_for_code(self) -> int:
