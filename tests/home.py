@@ -25,8 +25,8 @@ TINY: dict[str, Any] = {
 
 
 def write_tiny(path: Path, **changes: Any) -> Path:
-    """The shipped baseline with tiny sizes, and `changes` by dotted path (dots written as two underscores)."""
-    text = (ROOT / "experiments" / "baseline.yaml").read_text()
+    """The baseline that ships with tiny sizes, and `changes` by dotted path (dots written as two underscores)."""
+    text = (ROOT / "src/foundry/starter/files/experiments/baseline.yaml").read_text()
     values = yaml_io.parse(text)
     for dotted, value in {**TINY, **{key.replace("__", "."): value for key, value in changes.items()}}.items():
         *parents, last = dotted.split(".")

@@ -27,8 +27,8 @@ ODD = [
 ]  # fmt: skip
 TRAINS = {"train", "sweep", "compare", "campaign"}
 """Commands that would do what they are there for: their baseline is no recipe."""
-SLOW = {"diff": ".yaml"}
-"""A command, and how those values end that each take it a process of its own."""
+LEFT_OUT = {"diff": ".yaml", "init": ("/", "..")}
+"""A command, and how those values end that take it a process each, or out of the test's folder."""
 
 
 COMMANDS = dict(commands(typer.main.get_command(app)))
@@ -37,7 +37,7 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 def typed(path: tuple[str, ...], draw: Random) -> list[str]:
     """Some arguments and options of a command, with odd values."""
     command: Any = COMMANDS[path]
-    odd = [value for value in ODD if not value.endswith(SLOW.get(path[-1], "\n"))]
+    odd = [value for value in ODD if not value.endswith(LEFT_OUT.get(path[-1], "\n"))]
     words = [draw.choice(odd) for _ in range(draw.randint(0, 3))]
     for option in draw.sample([each for each in command.params if each.param_type_name == "option"], k=1):
         words.append(draw.choice(option.opts))

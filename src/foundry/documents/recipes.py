@@ -62,6 +62,15 @@ class SplitCounts(Document):
     stretches: int | None = None
 
 
+class Initialized(Document):
+    """A project that was started; `next` has the commands that follow."""
+
+    folder: str
+    source: str
+    files: tuple[str, ...]
+    next: tuple[str, ...]
+
+
 class Prepared(Document):
     """Data that is ready to train on; `next` has the commands that do."""
 

@@ -16,6 +16,7 @@ from foundry.documents import budget, campaign, comparison, failure, recipes, ru
 from foundry.documents.document import Document, hints
 
 VERBS: dict[str, tuple[type[Document], ...]] = {
+    "init": (recipes.Initialized,),
     "train": (runs.Trained,),
     "compare": (comparison.Comparison,),
     "sweep": (sweep.Sweep,),

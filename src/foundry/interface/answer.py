@@ -30,6 +30,7 @@ PRINTERS: dict[type[Document], Callable[[Any], None]] = {
     budget.Budget: report.budget,
     budget.Verified: report.verify,
     budget.Reverted: report.reverted,
+    recipes.Initialized: report.initialized,
     recipes.Catalogue: report.catalogue,
     recipes.Mutated: report.mutation,
     recipes.Kinds: report.kinds,

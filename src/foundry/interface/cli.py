@@ -18,7 +18,7 @@ from foundry import __version__
 from foundry.core import places
 from foundry.core.errors import FoundryError, RequestError, WorkError, nearest
 from foundry.documents.failure import Failure
-from foundry.interface import cli_campaign, cli_code, cli_read, cli_work
+from foundry.interface import cli_campaign, cli_code, cli_init, cli_read, cli_work
 from foundry.interface.terminal import emit, guarded
 
 app = typer.Typer(
@@ -28,8 +28,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     help="mutate → train → compare → promote → iterate: training recipes that get better, with verdicts that hold.",
-    epilog="Start with: foundry sweep position rope alibi --promote",
+    epilog="Start with: foundry init",
 )
+cli_init.register(app)
 cli_work.register(app)
 cli_campaign.register(app)
 cli_read.register(app)

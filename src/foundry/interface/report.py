@@ -178,6 +178,15 @@ def reverted(document: budgets.Reverted) -> None:
     console.print(f"{document.file} is {document.to_recipe[:12]} again (it was {document.from_recipe[:12]}).")
 
 
+def initialized(document: recipes.Initialized) -> None:
+    console.print(f"Started a project that trains on {document.source}:")
+    for file in document.files:
+        console.print(f"  {file}")
+    console.print("Next:")
+    for command in document.next:
+        console.print(f"  {command}")
+
+
 def data(document: recipes.Prepared) -> None:
     rows = [
         (name, *(f"{count:,}" for count in (split.documents, split.bytes, split.tokens)))

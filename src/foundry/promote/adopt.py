@@ -25,6 +25,8 @@ TRUST = (
     "no sandbox is around it, and what the judge says of it is worth what the code lets it say"
 )
 PACKAGE = Path(__file__).resolve().parents[1]
+CHECKOUT = PACKAGE.parents[1]
+"""Where Foundry's own source is kept under version control; an installed copy of the package has none around it."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,10 @@ def look(ledger: Ledger, name: str, force: bool = False) -> Adoptable:
     not promoted (but with `force`), or that is in quarantine, which `force` doesn't lift.
     """
     part = _find(name)
+    if PACKAGE.parent != CHECKOUT / "src" or not (CHECKOUT / "pyproject.toml").is_file():
+        message = "adopt changes Foundry's own source, and this Foundry is installed without it"
+        hint = "use the part as it is, from the workspace; to adopt it, run Foundry from a checkout (`make install`)"
+        raise RequestError("adopt.no_checkout", str(PACKAGE), message, got=name, hint=hint)
     source = part.file.read_bytes()
     recipes = _with_source(ledger, part, bytes_fingerprint(source))
     released = [entry for entry in ledger.promotions.all() if entry["to_fp"] in recipes and not entry["reverted"]]

