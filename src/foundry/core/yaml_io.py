@@ -157,8 +157,6 @@ def _escaped(character: str) -> str:
 def _neighbours(path: Path) -> str:
     folder = next(each for each in (path, path.parent, Path()) if each.is_dir())
     names = sorted(p.name for p in folder.glob("*.yaml"))
-    return nearest(path.name, names) or (
-        f"{folder} has {', '.join(names[:8])}"
-        if names
-        else f"{folder} has no recipes; `foundry init` starts a project with two"
-    )
+    if not names:
+        return f"{folder} has no recipes; `foundry init` starts a project with two"
+    return nearest(path.name, names) or f"{folder} has {', '.join(names[:8])}"

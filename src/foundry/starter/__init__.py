@@ -127,7 +127,7 @@ def _why(folder: Path, error: OSError) -> FoundryError:
     if isinstance(error, FileExistsError) and Path(file).parent.is_dir() and file != str(folder):
         return _exists(folder, [file])  # of another that began at the same time
     if isinstance(error, (FileExistsError, NotADirectoryError)):
-        return RequestError("init.not_a_folder", file, "nothing was written: it is a file", hint="name a folder")
+        return RequestError("init.not_a_folder", file, "nothing was written: it is no folder", hint="name a folder")
     if isinstance(error, PermissionError):
         return RequestError("init.forbidden", file, message, hint="name a folder that you may write")
     return WorkError("init.failed", file, message, hint="mend it, and the same command begins anew")

@@ -79,9 +79,5 @@ class Builtin(Source):
         return found
 
     def _missing(self, message: str) -> RequestError:
-        return RequestError(
-            "data.not_installed",
-            "data.source",
-            message,
-            hint=self.corpus.install.format(python=sys.executable, corpora=places.corpora()),
-        )
+        hint = self.corpus.install.format(python=sys.executable, corpora=places.corpora())
+        return RequestError("data.not_installed", "data.source", message, hint=hint)
