@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from foundry.core.files import SCHEMA
-from foundry.documents import budget, campaign, comparison, failure, recipes, runs, sweep
+from foundry.documents import budget, campaign, comparison, failure, page, recipes, runs, sweep
 from foundry.documents.document import Document, hints
 
 VERBS: dict[str, tuple[type[Document], ...]] = {
@@ -29,6 +29,7 @@ VERBS: dict[str, tuple[type[Document], ...]] = {
     "show": (runs.RunShown, runs.RecipeShown, comparison.ComparisonShown, runs.PromotionShown),
     "diff": (runs.Diff,),
     "lineage": (runs.Lineage,),
+    "report": (page.Reported,),
     "verify": (budget.Verified,),
     "budget": (budget.Budget,),
     "kinds": (recipes.Kinds,),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from foundry.documents import budget, campaign, comparison, recipes, runs, sweep
+from foundry.documents import budget, campaign, comparison, page, recipes, runs, sweep
 from foundry.documents.document import Document
-from foundry.interface import report, report_campaign, report_code, report_show
+from foundry.interface import report, report_campaign, report_code, report_page, report_show
 from foundry.interface.terminal import console, emit
 
 PRINTERS: dict[type[Document], Callable[[Any], None]] = {
@@ -27,6 +27,7 @@ PRINTERS: dict[type[Document], Callable[[Any], None]] = {
     campaign.Proposal: report_campaign.withdrawn,
     campaign.History: report_campaign.history,
     campaign.Reproduced: report_campaign.reproduced,
+    page.Reported: report_page.reported,
     budget.Budget: report.budget,
     budget.Verified: report.verify,
     budget.Reverted: report.reverted,

@@ -18,7 +18,7 @@ from foundry import __version__
 from foundry.core import places
 from foundry.core.errors import FoundryError, RequestError, WorkError, nearest
 from foundry.documents.failure import Failure
-from foundry.interface import cli_campaign, cli_code, cli_init, cli_read, cli_work
+from foundry.interface import cli_campaign, cli_code, cli_init, cli_page, cli_read, cli_work
 from foundry.interface.terminal import emit, guarded
 
 app = typer.Typer(
@@ -34,6 +34,7 @@ cli_init.register(app)
 cli_work.register(app)
 cli_campaign.register(app)
 cli_read.register(app)
+cli_page.register(app)
 cli_code.register(app)
 
 

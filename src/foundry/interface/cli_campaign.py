@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from foundry.core.errors import RequestError
-from foundry.interface import options
+from foundry.interface import cli_page, options
 from foundry.interface.answer import answer
 from foundry.interface.cli_work import BASELINE, bench
 from foundry.interface.options import Json
@@ -51,6 +51,7 @@ def campaign(
     with bench(how, jobs) as lab:
         document = verb(lab, baseline, plan, pair_line(lab.say), lines(lab.say))
     answer(document, how.as_json)
+    cli_page.leave(baseline, how.as_json, how.progress)
 
 
 def propose(

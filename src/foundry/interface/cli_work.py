@@ -11,7 +11,7 @@ import typer
 
 from foundry.core import places
 from foundry.documents.budget import Reverted
-from foundry.interface import options
+from foundry.interface import cli_page, options
 from foundry.interface.answer import answer
 from foundry.interface.options import Json
 from foundry.interface.report import pair_line
@@ -119,6 +119,7 @@ def sweep(
     with bench(how, jobs, retry) as lab:
         document = verb(lab, baseline, plan, pair_line(lab.say))
     answer(document, how.as_json)
+    cli_page.leave(baseline, how.as_json, how.progress)
     raise typer.Exit(2 if document.all_refused else 0)
 
 
@@ -150,6 +151,7 @@ def compare(
     with bench(how, jobs, retry) as lab:
         document = verb(lab, baseline, candidate, rules, match, tune, chosen, again, pair_line(lab.say))
     answer(document, how.as_json)
+    cli_page.leave(baseline, how.as_json, how.progress)
 
 
 def sample(

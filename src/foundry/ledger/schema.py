@@ -179,6 +179,7 @@ NEW_COLUMNS: dict[int, dict[str, str]] = {
 }
 """What each version's new columns would hold in an older ledger, by table."""
 NEW_TABLES: dict[int, tuple[str, ...]] = {
+    2: ("leases(name, owner, fence, taken)", "events(seq, track, kind, fence, content, created)"),
     3: ("codes(fingerprint, content)",),
     5: ("seals(seq, content, link, signature, created)",),
 }

@@ -177,10 +177,10 @@ def told(row: Candidate) -> Decision:
         more = f", {row.effect_bpb:+.4f} bits per byte"
         if row.outcome == "better" and row.low_bpb is not None:
             more += f" ({row.low_bpb:+.4f} to {row.high_bpb:+.4f})"
-    elif row.outcome == "not_better" and (found := re.search(r"effects above ([-+.\de]+) bpb are unlikely", row.reason)):
+    elif row.outcome == "not_better" and (
+        found := re.search(r"effects above ([-+.\de]+) bpb are unlikely", row.reason)
+    ):
         more = f", effects above {float(found[1]):.4f} bits per byte are unlikely"
     elif row.outcome in ("failed", "rejected", "incomparable") and row.reason:
         more = f": {' '.join(row.reason.split())[:240]}"
-    return Decision(
-        created_unix=row.created_unix, text=f"{row.name}: {word}{more}", tone=tone, candidate=row.candidate
-    )
+    return Decision(created_unix=row.created_unix, text=f"{row.name}: {word}{more}", tone=tone, candidate=row.candidate)

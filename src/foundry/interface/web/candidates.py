@@ -9,9 +9,9 @@ import math
 import re
 from typing import Any
 
+from foundry.core.errors import RequestError
 from foundry.documents.page import Candidate, Candidates, CandidateShown, Effect, Pair
 from foundry.documents.runs import Edit
-from foundry.core.errors import RequestError
 from foundry.ledger.file import LedgerFile
 from foundry.ledger.queries import plain_diff
 
@@ -74,7 +74,8 @@ alone AS (
 rows AS (SELECT * FROM trials UNION ALL SELECT * FROM tests UNION ALL SELECT * FROM alone)
 """
 _SHOWN = "substr(name, 1, 300) AS name, substr(why, 1, 500) AS why, substr(reason, 1, 600) AS reason"
-_COLUMNS = f"candidate, created_unix, {_SHOWN}, stage, outcome, effect_bpb, low_bpb, high_bpb, n, share, evidence, flops, by, recipe"
+_COLUMNS = f"""candidate, created_unix, {_SHOWN}, stage, outcome, effect_bpb, low_bpb, high_bpb, n, share, evidence,
+    flops, substr(by, 1, 80) AS by, recipe"""
 _GROUNDS = "CASE WHEN stage IN ('certify', 'compare', 'not_worse') THEN 2 ELSE n > 1 END"
 _EFFECTS = f"""
     SELECT candidate, name, stage, n, effect_bpb, low_bpb, high_bpb, max({_GROUNDS} * 1e11 + created_unix) AS grounds

@@ -54,7 +54,9 @@ class Scale(NamedTuple):
 
 def campaigns(file: LedgerFile) -> list[str]:
     """The tracks that have a line or a campaign, the latest first."""
-    sql = "SELECT track, max(created) AS at FROM (SELECT track, created FROM promotions UNION ALL SELECT track, created "
+    sql = (
+        "SELECT track, max(created) AS at FROM (SELECT track, created FROM promotions UNION ALL SELECT track, created "
+    )
     return [row["track"] for row in file.rows(sql + "FROM events) GROUP BY track ORDER BY at DESC")]
 
 
@@ -131,7 +133,7 @@ def champion(file: LedgerFile, line: Sequence[dict[str, Any]], made: Sequence[St
     since = len(line) - 1
     while since and line[since]["kind"] == "promote" and line[since]["effect_bpb"] is not None:
         since -= 1
-    won = [entry for entry in line[since + 1 :]]
+    won = line[since + 1 :]
     reach = math.sqrt(sum(map(_variance, won)))
     gain = sum(entry["effect_bpb"] for entry in won) if won else None
     row = file.row("SELECT substr(name, 1, ?) AS name FROM recipes WHERE fingerprint = ?", NAME, last["to_fp"])

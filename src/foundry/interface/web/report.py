@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from foundry.core import places
 from foundry.core.files import write_atomic
@@ -45,7 +46,7 @@ def report(campaign: str | None = None, html: Path | None = None, card: Path | N
     )
 
 
-def _rows(campaign: str | None, shown_page: Page) -> tuple[list[Candidate], int, dict[str, object]]:
+def _rows(campaign: str | None, shown_page: Page) -> tuple[list[Candidate], int, dict[str, Any]]:
     """The candidates that are in the file, and each opened."""
     with reading() as file:
         if file is None:
@@ -53,9 +54,12 @@ def _rows(campaign: str | None, shown_page: Page) -> tuple[list[Candidate], int,
         track = shown_page.campaign
         rows, total = _chosen(file, track)
         named = {each.candidate for each in (*shown_page.decisions, *shown_page.effects)}
-        return rows, total, {row.candidate: shown(file, track, row.candidate).to_dict() for row in rows} | {
-            name: shown(file, track, name).to_dict() for name in named - {row.candidate for row in rows}
-        }
+        return (
+            rows,
+            total,
+            {row.candidate: shown(file, track, row.candidate).to_dict() for row in rows}
+            | {name: shown(file, track, name).to_dict() for name in named - {row.candidate for row in rows}},
+        )
 
 
 def _chosen(file: LedgerFile, track: str) -> tuple[list[Candidate], int]:

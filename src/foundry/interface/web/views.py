@@ -63,7 +63,7 @@ def look(wanted: str | None = None) -> Look:
             "budget": budget,
         }
         if file is None:
-            nothing = {key: () for key in ("stairs", "curves", "running", "waiting", "decisions", "effects", "facts")}
+            nothing = dict.fromkeys(("stairs", "curves", "running", "waiting", "decisions", "effects", "facts"), ())
             failures = Failures(by_reason={}, latest=())
             page = Page(
                 **common, **nothing, empty=True, champion=None, spent=NOTHING_SPENT, tried=NOBODY_TRIED, loop=NO_LOOP,
@@ -120,7 +120,8 @@ def opened(wanted: str | None, candidate: str) -> CandidateShown:
 def stamp() -> str:
     """What changes with every transaction: the ledger's file and its log, by the clock and size of each."""
     parts: list[int] = []
-    for path in (path := ledger_path(), path.with_name(f"{path.name}-wal")):
+    ledger = ledger_path()
+    for path in (ledger, ledger.with_name(f"{ledger.name}-wal")):
         try:
             status = os.stat(path)
             parts += [status.st_mtime_ns, status.st_size]
@@ -137,7 +138,9 @@ def _facts(file: LedgerFile, champion: str | None) -> tuple[Fact, ...]:
     content = json.loads(row["content"]) if row else {}
     data, model, budget = content.get("data", {}), content.get("model", {}), content.get("budget", {})
     score = file.row("SELECT max(bytes) AS bytes FROM (SELECT bytes FROM scores ORDER BY seq DESC LIMIT 50)")
-    devices = [each["device"] for each in file.rows("SELECT DISTINCT device FROM runs WHERE device IS NOT NULL LIMIT 8")]
+    devices = [
+        each["device"] for each in file.rows("SELECT DISTINCT device FROM runs WHERE device IS NOT NULL LIMIT 8")
+    ]
     tiers = [each["tier"] for each in file.rows("SELECT DISTINCT tier FROM runs WHERE tier IS NOT NULL LIMIT 8")]
     made = {
         "Text": data.get("source"),

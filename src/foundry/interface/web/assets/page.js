@@ -59,7 +59,7 @@ function linePanel(page) {
   const key = (kind, colour, text) => {
     const chip = make("i", kind);
     chip.style.background = tone(colour);
-    return make("span", "key", chip, make("span", "", text));
+    return make("span", "key whole", chip, make("span", "", text));
   };
   const notes = [page.stairs.length && key("", "accent", "champion, with the 95 % interval of what was gained since the start"), key("spot", "soft", `tried on the full budget, each its mean score: ${count(page.tried.of)}`)];
   const cut = [page.tried.of > shownDots && `${count(shownDots)} of them drawn`, above && `${count(above)} worse ones above the picture`].filter(Boolean);
@@ -126,7 +126,7 @@ function budgetPanel(page) {
   const share = b.q ? Math.max(0, Math.min(1, b.spent / b.q)) : 0;
   inside.style.width = `${(share * 100).toFixed(1)}%`;
   const perTest = b.control === "per-comparison";
-  const lines = perTest ? [`Each test at ${b.q}; nothing is corrected.`] : [`${(share * 100).toFixed(0)} % of q = ${b.q} spent on ${many(b.tests, "test")} of season ${b.season}; ${many(b.promotions, "promotion")} of them ${b.promotions === 1 ? "stands" : "stand"}.`];
+  const lines = perTest ? [`Each test at ${b.q}; nothing is corrected.`] : [`${(share * 100).toFixed(0)} % of q = ${b.q} spent on ${many(b.tests, "test")} of season ${b.season}; ${many(b.promotions, "promotion stands", "promotions stand")}.`];
   lines.push(`The next test: \u03b1 = ${+b.next.alpha.toPrecision(3)}, at most ${many(b.next.pairs, "pair")}${b.next.opens_a_season ? ", in a new season" : ""}. ${perTest ? "" : `Without a promotion it pays for ${many(b.tests_left_without_a_promotion, "more test", "more tests")}.`}`);
   place("budget").replaceChildren(perTest ? "" : make("div", "bar budget", inside), ...lines.map((line) => make("div", "quiet", line)));
 }

@@ -43,7 +43,7 @@ function plot(place, options, data, told) {
     }],
   };
   const made = new uPlot({
-    width: Math.max(place.clientWidth, 240), legend: { show: false }, hooks, ...options,
+    width: Math.max(place.clientWidth, 240), padding: [8, 36, 0, 0], legend: { show: false }, hooks, ...options,
     cursor: { y: false, points: { show: false }, drag: { x: true, y: false }, ...options.cursor },
   }, data, place);
   made.over.append(tip);

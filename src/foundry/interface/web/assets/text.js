@@ -14,7 +14,8 @@ function make(tag, kind, ...children) {
   if (kind) element.className = kind;
   for (const child of children.flat()) {
     if (child === null || child === undefined || child === false) continue;
-    element.append(child instanceof Node ? child : document.createTextNode(shown(child)));
+    if (child instanceof Node) element.append(child);
+    else shown(child).split(/(?<=[+,/])/).forEach((part, i) => element.append(i ? document.createElement("wbr") : "", part));
   }
   return element;
 }
@@ -48,5 +49,11 @@ function when(unix, full) {
   const old = full || Date.now() - at > 72000000;
   return old ? `${at.toLocaleDateString("en-GB", { day: "numeric", month: "short" })}, ${time}` : time;
 }
-const plain = (value) => (typeof value === "string" ? value : JSON.stringify(value === undefined ? null : value));
+/** A recipe's value; of a part its kind, then what it is set to. */
+function plain(value) {
+  if (typeof value === "string") return value;
+  if (!value || typeof value !== "object" || typeof value.kind !== "string") return JSON.stringify(value === undefined ? null : value);
+  const rest = Object.entries(value).filter(([key]) => key !== "kind").map(([key, each]) => `${key} ${plain(each)}`);
+  return rest.length ? `${value.kind} (${rest.join(", ")})` : value.kind;
+}
 const brief = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}\u2026` : text);

@@ -1,0 +1,63 @@
+"""Commands that show the ledger as a page: report. They import no torch."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foundry.core.errors import FoundryError
+from foundry.interface import options
+from foundry.interface.answer import answer
+from foundry.interface.options import Json
+from foundry.interface.terminal import console, shown
+
+Campaign = Annotated[
+    str | None, typer.Option(help="Its baseline file. Default: experiments/baseline.yaml's, or else the latest.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("report", rich_help_panel="Look")(options.command(report))
+
+
+def report(
+    campaign: Campaign = None,
+    html: Annotated[Path | None, typer.Option(help="Where to write it; default: runs/report.html.")] = None,
+    card: Annotated[Path | None, typer.Option(help="A PNG to share as well; needs the extra plot.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write what the ledger knows as one HTML file, which opens in a browser without a server or a network.
+
+    Examples: foundry report · foundry report --html monday.html --card monday.png
+    """
+    from foundry.interface.web.report import report as verb
+
+    answer(verb(campaign, html, card), as_json)
+
+
+def leave(baseline: Path, as_json: bool, progress: str | None) -> None:
+    """Write the report after a command's work, and say where it is. What keeps it from being written costs a line on
+    stderr, never the work."""
+    try:
+        from foundry.core import places
+        from foundry.interface.web.report import report as verb
+
+        campaign = places.track(baseline) if baseline != Path() else None
+        try:
+            written = verb(campaign)
+        except FoundryError as error:
+            if error.code != "page.unknown_campaign":
+                raise
+            written = verb(None)
+        if as_json and progress in (None, "json"):
+            sys.stderr.write(json.dumps({"say": f"page: {written.html}"}) + "\n")
+        elif not as_json:
+            console.print(f"Page: {written.html}")
+    except FoundryError as error:
+        sys.stderr.write(f"the report was not written: {shown(str(error))}\n")
+    except Exception as error:  # whatever it is, the work is done
+        sys.stderr.write(f"the report was not written: {shown(' '.join(f'{type(error).__name__}: {error}'.split()))}\n")

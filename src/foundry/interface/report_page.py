@@ -1,0 +1,16 @@
+"""What people read of the page: where it is. May not: compute."""
+
+from __future__ import annotations
+
+from foundry.documents import page
+from foundry.interface.terminal import console
+
+
+def reported(document: page.Reported) -> None:
+    rows = f"{document.candidates:,}" if document.candidates < document.candidates_of else "all"
+    console.print(
+        f"Wrote {document.html}: {document.runs:,} runs of {document.campaign}, {rows} of {document.candidates_of:,} "
+        f"candidates, {document.bytes / 1e3:,.0f} kB."
+    )
+    if document.card:
+        console.print(f"Wrote {document.card}.")
