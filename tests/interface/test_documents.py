@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -13,8 +11,6 @@ from typing import Any, get_args
 import pytest
 
 from foundry.campaign import successive_halving
-from foundry.campaign.policy import Limits
-from foundry.campaign.run import CampaignPlan, campaign
 from foundry.core.errors import REASONS
 from foundry.documents.campaign import Campaign
 from foundry.interface.cli import main
@@ -22,44 +18,12 @@ from foundry.interface.report import flops
 from foundry.ledger import queries
 from foundry.stats.error_budget import Control
 from foundry.stats.verdict import Word
-from soak.endless import InstantLab
-from soak.trainer import noise
-from tests.home import ROOT, write_tiny
+from tests.home import ROOT
 
 BASELINE = Path("experiments/baseline.yaml")
 ELSEWHERE = {"id", "fingerprint", "from_fp", "to_fp", "point", "word", "moves", "gain", "interval", "effect", "claimed",
              "created", "started", "finished", "written", "reverted", "opened", "to", "from"}  # fmt: skip
 """Keys that say what another key says, or leave out a unit."""
-
-
-def score(spec: Any, split: str) -> float:
-    """Better with the learning rate up to 1e-2, on any budget."""
-    lr = spec.recipe.to_dict()["train"]["optimizer"]["lr"]
-    return 3.0 + 0.1 * abs(math.log10(lr) + 2.0) + noise(spec.seed, split, spec.recipe.fingerprint)
-
-
-@pytest.fixture(scope="module")
-def climbed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Path, Campaign]:
-    """A place where a campaign has promoted something, and its document."""
-    place = tmp_path_factory.mktemp("climbed")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        patch.setenv("FOUNDRY_CACHE", str(cache))
-        write_tiny(BASELINE, train__optimizer__lr=1e-5, budget__tokens=64 * 32)
-        space = Path("space.yaml")
-        space.write_text("mutations: [lr:1e-2, lr:1e-4, norm:rmsnorm, weight_decay:0, warmup:0, ema:0.9, init:zero]\n")
-        with InstantLab(score=score) as lab:
-            plan = CampaignPlan(Limits(runs=140), "evolve", space)
-            document = campaign(lab, BASELINE, plan, lambda *pair: None, lambda event, state: None)
-    assert document["promotions"]
-    return place, document
-
-
-@pytest.fixture
-def promoted(climbed: tuple[Path, Campaign], home: Path) -> Campaign:
-    """The same, in a place of the test's own."""
-    shutil.copytree(climbed[0], home, dirs_exist_ok=True)
-    return climbed[1]
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:

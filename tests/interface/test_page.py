@@ -6,7 +6,6 @@ import json
 import math
 import os
 import re
-import shutil
 import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -15,8 +14,6 @@ from typing import Any
 
 import pytest
 
-from foundry.campaign.policy import Limits
-from foundry.campaign.run import CampaignPlan, campaign
 from foundry.core.errors import RequestError
 from foundry.documents.campaign import Campaign
 from foundry.interface.cli import main
@@ -24,42 +21,10 @@ from foundry.interface.web import curves, page, views
 from foundry.interface.web.report import report
 from foundry.ledger import queries
 from foundry.ledger.ledger import Ledger
-from soak.endless import InstantLab
-from soak.trainer import noise
 from tests.home import ROOT, older_ledger, write_tiny
 
 BASELINE = Path("experiments/baseline.yaml")
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>&lt;b&gt;\x1b[31mred\u202e"
-
-
-def score(spec: Any, split: str) -> float:
-    """Better with the learning rate up to 1e-2, on any budget."""
-    lr = spec.recipe.to_dict()["train"]["optimizer"]["lr"]
-    return 3.0 + 0.1 * abs(math.log10(lr) + 2.0) + noise(spec.seed, split, spec.recipe.fingerprint)
-
-
-@pytest.fixture(scope="module")
-def climbed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Path, Campaign]:
-    """A place where a campaign has promoted something, and its document."""
-    place = tmp_path_factory.mktemp("climbed")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        patch.setenv("FOUNDRY_CACHE", str(cache))
-        write_tiny(BASELINE, train__optimizer__lr=1e-5, budget__tokens=64 * 32)
-        space = Path("space.yaml")
-        space.write_text("mutations: [lr:1e-2, lr:1e-4, norm:rmsnorm, weight_decay:0, warmup:0, ema:0.9, init:zero]\n")
-        with InstantLab(score=score) as lab:
-            plan = CampaignPlan(Limits(runs=140), "evolve", space)
-            document = campaign(lab, BASELINE, plan, lambda *pair: None, lambda event, state: None)
-    assert document["promotions"]
-    return place, document
-
-
-@pytest.fixture
-def promoted(climbed: tuple[Path, Campaign], home: Path) -> Campaign:
-    """The same, in a place of the test's own."""
-    shutil.copytree(climbed[0], home, dirs_exist_ok=True)
-    return climbed[1]
 
 
 class Elements(HTMLParser):
@@ -137,8 +102,8 @@ def test_a_row_opens_its_diff_and_its_pairs(promoted: Campaign) -> None:
     assert [pair.gain_bpb for pair in shown.pairs] == pytest.approx([gain for gain in comparison.differences if gain])
     assert any(edit.path == "train.optimizer.lr" for edit in shown.edits) and comparison.says == shown.says
     trial = next(row for row in rows if row.stage == "screening" and row.share == 1.0 and row.n == 1)
-    pairs = views.opened(None, trial.candidate).pairs
-    assert trial.effect_bpb == pytest.approx(pairs[0].gain_bpb), "on the seed of the race"
+    gains = [pair.gain_bpb for pair in views.opened(None, trial.candidate).pairs]
+    assert any(gain == pytest.approx(trial.effect_bpb) for gain in gains), "on the seed of the race"
     for wrong in ("t999999.0", "x1", "v0", "t1.99", "", "v1; DROP"):
         with pytest.raises(RequestError, match=r"page\.unknown_candidate"):
             views.opened(None, wrong)
