@@ -7,6 +7,7 @@ Only processes that it started are killed.
 from __future__ import annotations
 
 import itertools
+import multiprocessing.forkserver
 import os
 import random
 import signal
@@ -71,6 +72,7 @@ def spawn(controller: Controller) -> int:
         code = 1
         try:
             os.setpgid(0, 0)
+            multiprocessing.forkserver._forkserver.__init__()  # type: ignore[attr-defined] (this process's isn't its)
             with open("controller.log", "a") as log:
                 os.dup2(log.fileno(), 1)
                 os.dup2(log.fileno(), 2)
@@ -86,7 +88,7 @@ def spawn(controller: Controller) -> int:
 
 
 def descendants(pid: int) -> list[int]:
-    """The warm process and its workers, of a controller that runs."""
+    """The forkserver and its workers, of a controller that runs."""
     found: list[int] = []
     try:
         for task in Path(f"/proc/{pid}/task").iterdir():
@@ -180,6 +182,6 @@ def _is_ours(pid: int) -> bool:
     """Whether a process that was seen below a controller still runs."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return stat[0] not in "ZX" and b"foundry.execute.zygote" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return stat[0] not in "ZX" and b"multiprocessing.forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False

@@ -49,7 +49,7 @@ class Watch:
             self._hoard.append(page)
             self._leaked = state.runs
         descriptors = len(os.listdir("/proc/self/fd"))
-        self.rows.append((state.runs, resident_bytes(os.getpid()), descriptors, len(children())))
+        self.rows.append((state.runs, resident_bytes(os.getpid()), descriptors, len(children(os.getpid()))))
         self._before = time.monotonic()
 
     def report(self) -> dict[str, Any]:

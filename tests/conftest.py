@@ -13,11 +13,10 @@ from foundry.core.files import as_document
 from foundry.data.config import DataConfig
 from foundry.data.prepare import prepare
 from foundry.data.prepared import Prepared
-from foundry.execute import nursery
+from foundry.execute import forkserver
 from foundry.interface import terminal
 from tests import schema
 from tests.home import write_tiny
-from tests.warm import Mother
 
 
 @pytest.fixture(scope="session")
@@ -41,22 +40,15 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-@pytest.fixture(scope="session")
-def mother() -> Iterator[Mother]:
-    mother = Mother()
-    yield mother
-    mother.close()
-
-
 @pytest.fixture
-def home(tmp_path: Path, cache: Path, mother: Mother, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory with `experiments/baseline.yaml`."""
     for name in ("FOUNDRY_RUNS", "FOUNDRY_EXPERIMENTS", "FOUNDRY_WORKSPACE", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("FOUNDRY_CACHE", str(cache))
-    monkeypatch.setattr(nursery, "subprocess", mother.subprocess())
     monkeypatch.chdir(tmp_path)
     write_tiny(tmp_path / "experiments" / "baseline.yaml")
+    forkserver.begin()  # one for all tests, with torch, whichever of them is the first to need it
     return tmp_path
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,11 @@ def write_tiny(path: Path, **changes: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     yaml_io.save(path, values, text)
     return path
+
+
+def stop_forkserver() -> None:
+    """End this process's forkserver; whoever needs one next starts another."""
+    forkserver._forkserver._stop()  # type: ignore[attr-defined] (the standard library's own tests do it so)
 
 
 def small_lab(jobs: int = 2, **limits: float) -> Lab:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pwd
-import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,8 +11,8 @@ import pytest
 from foundry.core import places
 from foundry.core.errors import RequestError
 from foundry.data import corpus
-from foundry.execute import nursery
 from foundry.interface import cli
+from tests.home import stop_forkserver
 
 
 def homeless() -> Path:
@@ -67,12 +67,18 @@ pwd.getpwuid = unknown
 """
 
 
+@pytest.fixture
+def own_forkserver(home: Path) -> Iterator[None]:
+    stop_forkserver()
+    yield
+    stop_forkserver()
+
+
 def test_a_user_whom_the_machine_doesnt_know_trains_where_the_cache_is_named(
-    home: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    home: Path, own_forkserver: None, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (home / "nobody").mkdir()
-    (home / "nobody" / "sitecustomize.py").write_text(NOBODY)  # read by every process that this one starts
-    monkeypatch.setattr(nursery, "subprocess", subprocess)  # a process that was there before wouldn't
+    (home / "nobody" / "sitecustomize.py").write_text(NOBODY)  # read by every Python that this one starts
     monkeypatch.setattr(pwd, "getpwuid", pwd.getpwuid)  # so that it is put back
     exec(NOBODY)
     for variable in ("HOME", "XDG_CACHE_HOME", "USER", "LOGNAME"):

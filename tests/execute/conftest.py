@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from foundry.execute.local import Pool, Task
+from tests.home import stop_forkserver
 
 sys.path.insert(0, str(Path(__file__).parent))  # workers import what their controller can: pool_targets
 
@@ -26,5 +27,13 @@ def make_task(tmp_path: Path) -> Callable[..., Task]:
 @pytest.fixture
 def pool() -> Iterator[Pool]:
     """Eight jobs, so that nothing waits; nothing heavy preloaded, so that it starts at once."""
-    with Pool(8, preload=("foundry.core.errors",), grace_seconds=0.3) as opened:
+    with Pool(8, preload=(), grace_seconds=0.3) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def light() -> Iterator[None]:
+    """A forkserver that a file's tests have for themselves: its first pool says what it preloads."""
+    stop_forkserver()
+    yield
+    stop_forkserver()

@@ -142,6 +142,10 @@ def surroundings(payload: Payload, line: Line) -> Payload:
     return {"files": files, "stdin": sys.stdin.read(), "session": os.getsid(0) == os.getpid()}
 
 
+def preloaded(payload: Payload, line: Line) -> Payload:
+    return {"there": payload["module"] in sys.modules}
+
+
 def threads(payload: Payload, line: Line) -> Payload:
     """Multiply on `threads` threads; how many there were, and how much processor time a second of it took."""
     import torch

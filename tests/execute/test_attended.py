@@ -19,6 +19,7 @@ from foundry.execute.untrusted.child_handle import START_SECONDS, Inner
 from tests.execute.pool_harness import drain, endings, wait_for
 
 MakeTask = Callable[..., Task]
+pytestmark = pytest.mark.usefixtures("light")
 
 
 class Clock:

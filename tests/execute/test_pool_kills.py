@@ -9,22 +9,28 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from foundry.execute import forkserver
 from foundry.execute.local import Pool, Progress, Started, Task
 from tests.execute.pool_harness import HERE, drain, endings, gone, wait_for
 
 MakeTask = Callable[..., Task]
+pytestmark = pytest.mark.usefixtures("light")
 
 CONTROLLER = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
+from foundry.execute import forkserver
 from foundry.execute.local import Pool, Task
 folder = Path(sys.argv[2])
 with Pool(2, preload=()) as pool:
     payload = {"pid_file": str(folder / "daemon"), "stay": str(folder / "family")}
     pool.submit(Task("family", "pool_targets:leave_children", payload, folder / "log"))
     pool.submit(Task("deaf", "pool_targets:ignore_everything", {}, folder / "log"))
-    (folder / "warm").write_text(str(pool._nursery.pid))
+    pool.poll(0)
+    (folder / "warm").write_text(str(forkserver.pid()))
     while True:
         pool.poll(1.0)
 """
@@ -75,7 +81,7 @@ def test_kill_9_of_the_warm_process_loses_its_tasks_and_the_next_is_served(
     )
     drain(pool, lambda events: bool(_read(tmp_path / "family")))
     worker, child, _ = (int(pid) for pid in _read(tmp_path / "family").split())
-    os.kill(pool._nursery.pid, signal.SIGKILL)
+    os.kill(forkserver.pid(), signal.SIGKILL)
     ended = endings(drain(pool))
     assert {ended["slow"].reason, ended["leave_children"].reason} == {"lost"}
     assert gone(worker) and gone(child)
@@ -87,37 +93,58 @@ def test_kill_9_of_the_warm_process_loses_its_tasks_and_the_next_is_served(
 def test_kill_9_of_the_warm_process_while_it_starts_costs_nothing(make_task: MakeTask) -> None:
     with Pool(1, preload=("json",)) as pool:
         pool.submit(make_task("double", payload={"x": 1}))
-        os.kill(pool._nursery.pid, signal.SIGKILL)
+        os.kill(forkserver.pid(), signal.SIGKILL)
         assert endings(drain(pool))["double"].result is not None
 
 
 def test_a_result_that_was_sent_is_kept_though_the_warm_process_dies(pool: Pool, make_task: MakeTask) -> None:
     pool.submit(make_task("slow"))
     events = drain(pool, lambda events: any(isinstance(event, Started) for event in events))
-    os.kill(pool._nursery.pid, signal.SIGSTOP)  # so that the end can't be reported
+    os.kill(forkserver.pid(), signal.SIGSTOP)  # so that the end can't be reported
     pool.stop("slow")
     assert gone(next(event.pid for event in events if isinstance(event, Started)))
-    os.kill(pool._nursery.pid, signal.SIGKILL)
+    os.kill(forkserver.pid(), signal.SIGKILL)
     assert endings(drain(pool))["slow"].result == {"stopped": True}
 
 
 def test_a_killed_worker_whose_end_nobody_reports_is_given_up(pool: Pool, make_task: MakeTask) -> None:
     pool.submit(make_task("ignore_everything"))
     events = drain(pool, lambda events: any(isinstance(event, Progress) for event in events))
-    os.kill(pool._nursery.pid, signal.SIGSTOP)
+    os.kill(forkserver.pid(), signal.SIGSTOP)
     pool.stop("ignore_everything")
     assert endings(drain(pool))["ignore_everything"].detail == "stopped on request, by force"
     assert gone(next(event.pid for event in events if isinstance(event, Started)))
-    os.kill(pool._nursery.pid, signal.SIGCONT)
+    os.kill(forkserver.pid(), signal.SIGCONT)
 
 
 def test_leaving_the_pool_kills_what_runs(make_task: MakeTask) -> None:
     with Pool(1, preload=()) as pool:
         pool.submit(make_task("ignore_everything"))
         events = drain(pool, lambda events: any(isinstance(event, Started) for event in events))
-        warm = pool._nursery.pid
-    worker = next(event.pid for event in events if isinstance(event, Started))
-    assert gone(worker) and gone(warm)
+    assert gone(next(event.pid for event in events if isinstance(event, Started)))
+
+
+def test_the_forkserver_ends_with_its_controller() -> None:
+    script = "from foundry.execute import forkserver; forkserver.begin(()); forkserver.fork((), print).join(); "
+    ended = subprocess.run([sys.executable, "-c", script + "print(forkserver.pid())"], capture_output=True, check=True)
+    assert gone(int(ended.stdout))
+
+
+MAIN = """
+from foundry.execute import forkserver
+print("main")
+print(forkserver.begin(()), flush=True)
+forkserver.fork((), print, "worker").join()
+print(forkserver.said())
+"""
+
+
+def test_a_program_without_a_guard_around_its_main_part_is_run_once(tmp_path: Path) -> None:
+    """multiprocessing by itself would run it again in each worker."""
+    (tmp_path / "program.py").write_text(MAIN)
+    for program in (["program.py"], ["-m", "program"]):
+        ended = subprocess.run([sys.executable, *program], capture_output=True, check=True, cwd=tmp_path, text=True)
+        assert ended.stdout.splitlines() == ["main", "None", "['worker']"], ended.stderr
 
 
 def _read(path: Path) -> str:

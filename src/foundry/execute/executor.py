@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,7 +26,7 @@ class Task:
     """Call `target` ("module:function") with (payload, line) in a process of its own.
 
     payload is JSON, small: data travels by path. Limits: wall_seconds since the process was made; stall_seconds
-    without a `line.tell`; memory_bytes resident (what the warm process shares included), 0 for none of our own.
+    without a `line.tell`; memory_bytes resident (what it shares with the forkserver included), 0 for none of our own.
     """
 
     id: str
@@ -64,8 +64,8 @@ class Ended:
     """The task is over and its processes are gone: `result`, or `reason` and `detail`; never both, never neither.
 
     reason: one of core.errors.REASONS, or `lost` when it was through no fault of the task's (killed from outside,
-    stopped on request, the warm process gone, a disk that failed), or `killed` when that can't be told: the same task
-    may be submitted again.
+    stopped on request, the forkserver gone, a disk that failed), or `killed` when that can't be told: the same task may
+    be submitted again.
     """
 
     id: str
@@ -74,24 +74,12 @@ class Ended:
     detail: str = ""
     signal: int | None = None
     """What ended the worker, if a signal did."""
-    peak_memory_bytes: int | None = None
-    """Resident; None when nobody was there to measure."""
     seconds: float = 0.0
     missed_seconds: float = 0.0
     """Of its life, in which nobody was there to look: everything was stopped."""
 
 
-@dataclass(frozen=True)
-class NotPreloaded:
-    """The warm process could not import `module`: tasks that need it import it themselves, and say why they can't."""
-
-    module: str
-    error: str
-    id: str = field(default="", init=False)
-    """No task's."""
-
-
-Event = Started | Progress | Ended | NotPreloaded
+Event = Started | Progress | Ended
 
 
 class Executor(Protocol):

@@ -1,18 +1,12 @@
-"""JSON messages between processes: a line each over a stream, a packet each where files travel with them.
-
-Knows no message's meaning.
-"""
+"""JSON messages between processes, a line each over a stream. Knows no message's meaning."""
 
 from __future__ import annotations
 
-import array
 import json
 import socket
 from typing import Any, final
 
 MAX_LINE_BYTES = 16 << 20
-MAX_PACKET_BYTES = 128 << 10
-MAX_PACKET_FILES = 1
 _CHUNK_BYTES = 1 << 16
 _CHUNKS_AT_ONCE = 64  # more than a socket holds, and an end to a sender that never stops
 
@@ -52,25 +46,6 @@ class Wire:
     def close(self) -> None:
         self.open = False
         self.socket.close()
-
-
-def send_packet(end: socket.socket, packet: bytes, *handles: int) -> None:
-    """One message over a SOCK_SEQPACKET socket, with open files."""
-    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", handles))] if handles else []
-    end.sendmsg([packet], rights)
-
-
-def receive_packet(end: socket.socket, flags: int = 0) -> tuple[dict[str, Any] | None, list[int]]:
-    """One message and its open files, not inheritable; None at the end. (`socket.recv_fds` drops its flags.)"""
-    room = socket.CMSG_SPACE(MAX_PACKET_FILES * array.array("i").itemsize)
-    try:
-        packet, ancillary, _, _ = end.recvmsg(MAX_PACKET_BYTES, room, flags | socket.MSG_CMSG_CLOEXEC)
-    except ConnectionError:
-        return None, []
-    handles = array.array("i")
-    for _, _, rights in ancillary:
-        handles.frombytes(rights)
-    return (decode(packet) if packet else None), list(handles)
 
 
 def encode(message: dict[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""A pool of worker processes, forked from a warm one; what one does to itself stays with it. May not: write the ledger.
+"""A pool of worker processes; what one of them does to itself stays with it. May not: write the ledger.
 
     with Pool(jobs=2) as pool:
         pool.submit(Task("a", "package.module:main", {"x": 1}, Path("a.log"), wall_seconds=60))
@@ -21,19 +21,19 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
 from typing import Any, Self, final
 
 from foundry.core.attended import LOOK_SECONDS, Attended
 from foundry.core.errors import KILLED, LOST, REASONS, RequestError, WorkError
-from foundry.execute.executor import Ended, Event, NotPreloaded, Progress, Started, Task
-from foundry.execute.json_socket import MAX_PACKET_BYTES, Wire
+from foundry.execute import forkserver, worker
+from foundry.execute.executor import Ended, Event, Progress, Started, Task
+from foundry.execute.json_socket import Wire, encode
 from foundry.execute.linux import kills_for_memory, resident_bytes
-from foundry.execute.nursery import Nursery
-from foundry.execute.zygote import PRELOAD
 
 KILL_SECONDS = 2.0  # a killed worker that isn't reported dead by then is given up: the kernel keeps it
-FORK_SECONDS = 30.0  # a warm process that hasn't forked by then is replaced
 MEMORY_LOOK_SECONDS = 0.2
+MAX_PAYLOAD_BYTES = 128 << 10
 LOG_TAIL_BYTES = 2000
 
 
@@ -43,16 +43,18 @@ class _Running:
 
     task: Task
     wire: Wire
+    process: ForkServerProcess
+    pid: int
+    pidfd: int
+    """-1 of one that was gone before it could be opened."""
     log_start: int
-    asked: float
     missed_before: float
     """Seconds in which nobody could look."""
     kills_before: int
     """Those that the kernel had done for want of memory."""
-    forked: float = math.inf
-    pid: int = 0
-    pidfd: int = -1
-    heard: float = math.inf
+    asked: float
+    forked: float
+    heard: float
     message: dict[str, Any] | None = None
     """The last one: a result or a failure."""
     garbled: str = ""
@@ -66,8 +68,6 @@ class _Running:
         """When it must be looked at next, whether or not it says anything."""
         if self.why is not None:
             return self.killed + KILL_SECONDS
-        if not self.pid:
-            return self.asked + FORK_SECONDS
         limits = [self.forked + self.task.wall_seconds, self.heard + self.task.stall_seconds, self.stop_at]
         if self.task.memory_bytes:
             limits.append(now + MEMORY_LOOK_SECONDS)
@@ -93,32 +93,24 @@ class _Running:
 class Pool:
     """At most `jobs` tasks at once, the others wait in order. A context manager: leaving it kills what still runs."""
 
-    def __init__(self, jobs: int, preload: Sequence[str] = PRELOAD, grace_seconds: float = 10.0) -> None:
-        """preload: modules that the warm process imports; it starts with the first task. grace_seconds: from `stop` to
-        force. Raises RequestError for jobs < 1."""
+    def __init__(self, jobs: int, preload: Sequence[str] = forkserver.PRELOAD, grace_seconds: float = 10.0) -> None:
+        """preload: modules that the forkserver imports if this pool starts it, with its first task. grace_seconds: from
+        `stop` to force. Raises RequestError for jobs < 1."""
         if jobs < 1:
             raise RequestError("pool.jobs", "jobs", "at least 1", got=jobs)
-        self.jobs, self.grace_seconds = jobs, grace_seconds
+        self.jobs, self.preload, self.grace_seconds = jobs, preload, grace_seconds
         self._waiting: deque[Task] = deque()
         self._running: dict[int, _Running] = {}  # by serial: a task that is submitted again is another serial
         self._events: list[Event] = []
         self._serial = 0
         self._selector = selectors.DefaultSelector()
         self._clock = Attended()  # while this process can't look, nobody's time runs
-        self._preload = preload
-        self._warm: Nursery | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-    @property
-    def _nursery(self) -> Nursery:
-        """The warm process, started when it is first needed. Raises WorkError where there is no Linux."""
-        self._warm = self._warm or Nursery(self._preload, self._selector, self._clock)
-        return self._warm
 
     @property
     def busy(self) -> int:
@@ -129,16 +121,17 @@ class Pool:
         return max(0, self.jobs - self.busy)
 
     def submit(self, task: Task) -> None:
+        """For `poll` to start. Raises WorkError where there is no Linux, too."""
         if task.id in self._ids():
             raise RequestError("pool.duplicate", task.id, "already in the pool")
         try:
-            size = len(Nursery.order(0, task))
+            size = len(encode(task.payload))
         except (ValueError, TypeError, RecursionError) as error:
             raise RequestError("pool.payload", task.id, f"the payload is not JSON: {error}") from None
-        if size > MAX_PACKET_BYTES:
-            raise RequestError("pool.payload", task.id, f"{size} bytes of payload; at most {MAX_PACKET_BYTES}")
+        if size > MAX_PAYLOAD_BYTES:
+            raise RequestError("pool.payload", task.id, f"{size} bytes of payload; at most {MAX_PAYLOAD_BYTES}")
+        forkserver.begin(self.preload)
         self._waiting.append(task)
-        self._start_waiting()
 
     def stop(self, task_id: str) -> None:
         """After the grace it is killed. A waiting one ends at once."""
@@ -151,9 +144,6 @@ class Pool:
                 self._signal(running, signal.SIGTERM)
 
     def poll(self, timeout: float | None = None) -> list[Event]:
-        if self._warm is None:  # there was no task yet
-            time.sleep(timeout or 0)
-            return []
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         self._listen(0)
         while True:
@@ -164,71 +154,53 @@ class Pool:
                 events, self._events = self._events, []
                 return events
             now = self._clock.now()
-            due = min([self._nursery.due(), *(running.due(now) for running in self._running.values())])
+            due = min([math.inf, *(running.due(now) for running in self._running.values())])
             self._listen(max(0.0, min(left, due - now, LOOK_SECONDS)))
 
     def close(self) -> None:
         self._waiting.clear()
         for running in self._running.values():
             self._signal(running, signal.SIGKILL)
+        for running in self._running.values():
+            running.process.join(KILL_SECONDS)
             self._forget(running)
         self._running.clear()
-        if self._warm is not None:
-            self._warm.close()
         self._selector.close()
 
-    # -- the warm process -----------------------------------------------------------------------------------------
-
     def _start_waiting(self) -> None:
-        while self._waiting and len(self._running) < self.jobs and self._nursery.ready:
-            task = self._waiting.popleft()
-            log_start = _prepared_log(task)
+        while self._waiting and len(self._running) < self.jobs:
+            task, asked = self._waiting[0], self._clock.now()
+            log_start, missed, kills_before = _prepared_log(task), self._clock.missed_seconds, kills_for_memory()
+            order = {
+                "target": task.target,
+                "payload": task.payload,
+                "environment": forkserver.environment(),
+                "log": os.fspath(task.log.absolute()),
+                "data_bytes": task.memory_bytes if task.limit_data else 0,
+            }
             ours, theirs = socket.socketpair()
-            self._serial += 1
-            self._running[self._serial] = _Running(
-                task, Wire(ours), log_start, self._clock.now(), self._clock.missed_seconds, kills_for_memory()
-            )
             with theirs:
-                self._nursery.ask(self._serial, task, theirs)
+                process = forkserver.fork(self.preload, worker.run, order, theirs)
+            self._waiting.popleft()
+            self._serial += 1
+            assert process.pid is not None
+            pidfd, now = _pidfd(process.pid), self._clock.now()
+            running = _Running(
+                task, Wire(ours), process, process.pid, pidfd, log_start, missed, kills_before, asked, now, now
+            )
+            self._running[self._serial] = running
+            for end in (ours, process.sentinel):
+                self._selector.register(end, selectors.EVENT_READ, self._serial)
 
     def _listen(self, timeout: float) -> None:
         """Take in every message that is there, waiting for the first up to `timeout`."""
-        ready = self._selector.select(timeout)
-        for message, handles in self._nursery.listen():
-            self._attend(message, handles)
-        for key, _ in ready:
-            if key.data in self._running:  # None for the warm process; a serial is gone once it has ended
+        for key, _ in self._selector.select(timeout):
+            if key.data not in self._running:  # its end was told just before
+                continue
+            if key.fileobj is not self._running[key.data].wire.socket:
+                self._end(key.data)
+            elif self._running[key.data].wire.open:
                 self._hear(key.data)
-        if self._nursery.lost:
-            self._lose_all(self._nursery.restart())
-
-    def _attend(self, message: dict[str, Any], handles: list[int]) -> None:
-        """A message of the warm process."""
-        if "not_preloaded" in message:
-            self._events.append(NotPreloaded(message["not_preloaded"], message["error"]))
-            return
-        serial: int = message["forked" if "forked" in message else "ended"]
-        running = self._running.get(serial)
-        if running is None:  # given up before
-            for handle in handles:
-                os.close(handle)
-        elif "forked" in message:
-            running.pid, running.pidfd = message["pid"], handles[0]
-            running.forked = running.heard = self._clock.now()
-            self._selector.register(running.wire.socket, selectors.EVENT_READ, serial)
-            if running.stop_at < math.inf:  # asked to stop before there was anybody to ask
-                self._signal(running, signal.SIGTERM)
-        else:
-            self._end(serial, message)
-
-    def _lose_all(self, why: str) -> None:
-        """The warm process is gone and its workers with it; what they had started goes too."""
-        for serial, running in list(self._running.items()):
-            if running.pid:
-                with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left in the group
-                    os.killpg(running.pid, signal.SIGKILL)
-            running.why = running.why or (LOST, why)
-            self._end(serial, {})
 
     # -- one worker -----------------------------------------------------------------------------------------------
 
@@ -250,66 +222,60 @@ class Pool:
                 case _ if running.message is None:
                     running.message = message
         if not running.wire.open:
-            self._unregister(running)
+            self._selector.unregister(running.wire.socket)
 
     def _keep_limits(self) -> None:
         for serial, running in list(self._running.items()):
             now = self._clock.now()
-            if not running.pid:
-                if now >= running.asked + FORK_SECONDS:
-                    self._nursery.lost = True  # it hears nobody any more; `_listen` replaces it
-            elif running.why is None:
+            if running.why is None:
                 running.why = running.overdue(now)
                 if running.why is not None:
                     running.killed = now
                     self._signal(running, signal.SIGKILL)
             elif now >= running.killed + KILL_SECONDS:
-                self._end(serial, {})
+                self._end(serial)
 
     def _signal(self, running: _Running, number: int) -> None:
         """Through its pidfd: never to a process that merely has the same number."""
         if running.pidfd >= 0:
-            with contextlib.suppress(ProcessLookupError):  # it has ended; the warm process is about to say so
+            with contextlib.suppress(ProcessLookupError):  # it has ended; the forkserver is about to say so
                 signal.pidfd_send_signal(running.pidfd, number)
 
-    def _end(self, serial: int, report: dict[str, Any]) -> None:
-        """The worker is gone: take in its last words, and say how it ended."""
+    def _end(self, serial: int) -> None:
+        """The worker is gone: take in its last words, kill what it left behind, and say how it ended."""
         running = self._running[serial]
         if running.wire.open:
             self._hear(serial)
         del self._running[serial]
+        code = running.process.exitcode
+        if code == forkserver.UNREPORTED and forkserver.is_dead():
+            code, running.why = None, running.why or (LOST, "the forkserver ended")
+        seconds = max(0.0, self._clock.now() - running.forked)
         self._forget(running)
-        code = report.get("exit_code")
-        result, reason, detail = _verdict(running, code, report.get("error", ""))
-        self._events.append(
-            Ended(
-                running.task.id,
-                result,
-                reason,
-                detail,
-                signal=-code if code is not None and code < 0 else None,
-                peak_memory_bytes=report.get("peak_memory_bytes"),
-                seconds=max(0.0, self._clock.now() - running.forked),
-                missed_seconds=self._clock.missed_seconds - running.missed_before,
-            )
-        )
+        result, reason, detail = _verdict(running, code)
+        signal_ = -code if code is not None and code < 0 else None
+        missed = self._clock.missed_seconds - running.missed_before
+        self._events.append(Ended(running.task.id, result, reason, detail, signal_, seconds, missed))
 
     def _forget(self, running: _Running) -> None:
-        self._unregister(running)
+        """Close what is held of a worker, and kill its group and whoever left the group."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left in the group
+            os.killpg(running.pid, signal.SIGKILL)
+        forkserver.kill_strays()
+        if running.wire.open:
+            self._selector.unregister(running.wire.socket)
+        self._selector.unregister(running.process.sentinel)
         running.wire.close()
+        with contextlib.suppress(ValueError):  # given up: the kernel keeps it
+            running.process.close()
         if running.pidfd >= 0:
             os.close(running.pidfd)
-            running.pidfd = -1
-
-    def _unregister(self, running: _Running) -> None:
-        with contextlib.suppress(KeyError):  # never forked, or said all it had to say
-            self._selector.unregister(running.wire.socket)
 
     def _ids(self) -> set[str]:
         return {task.id for task in self._waiting} | {running.task.id for running in self._running.values()}
 
 
-def _verdict(running: _Running, exit_code: int | None, error: str) -> tuple[dict[str, Any] | None, str | None, str]:
+def _verdict(running: _Running, exit_code: int | None) -> tuple[dict[str, Any] | None, str | None, str]:
     """(result, reason, detail): what the worker said itself, else what was done to it, else how it died."""
     match running.message:
         case {"result": dict(result)}:
@@ -320,8 +286,7 @@ def _verdict(running: _Running, exit_code: int | None, error: str) -> tuple[dict
             return None, "crash", f"neither a mapping nor a failure came back: {message!r:.80}"
     if running.why is not None:
         return None, *running.why
-    if exit_code is None:
-        return None, LOST, error
+    assert exit_code is not None
     if exit_code == -signal.SIGKILL and kills_for_memory() > running.kills_before:
         return None, KILLED, "killed by the kernel, which was short of memory"
     if exit_code == -signal.SIGKILL:
@@ -332,6 +297,13 @@ def _verdict(running: _Running, exit_code: int | None, error: str) -> tuple[dict
         return None, LOST, "stopped before it began"
     how = f"exit code {exit_code} without a result" if exit_code >= 0 else f"signal {_signal_name(-exit_code)}"
     return None, "crash", f"{how}\n{_log_tail(running)}".strip()
+
+
+def _pidfd(pid: int) -> int:
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return -1
 
 
 def _signal_name(number: int) -> str:

@@ -23,14 +23,18 @@ from foundry.execute.json_socket import Wire
 from foundry.execute.linux import data_bytes, die_with_parent
 from foundry.execute.progress_channel import Line
 
-UNSTARTED = 70  # exit code of a worker that could not be set up
+SERVER = 0
+"""The pid of the forkserver; it sets it before it forks."""
 _DETAIL_CHARACTERS = 2000
 
 
-def run(order: dict[str, Any], end: socket.socket, parent: int) -> NoReturn:
-    """Be the worker for `order` {target, payload, log, data_bytes}, telling the controller at `end`."""
+def run(order: dict[str, Any], end: socket.socket) -> NoReturn:
+    """Be the worker for `order` {target, payload, environment, log, data_bytes}, telling the controller at `end`."""
     os.setsid()  # a group and session of its own: all that it starts is killed with it, and no terminal reaches it
-    die_with_parent(parent)
+    die_with_parent(SERVER)
+    _keep_only(end.fileno())
+    os.environ.clear()
+    os.environ.update(order["environment"])
     wire = Wire(end)
     line = Line(wire)
     signal.signal(signal.SIGTERM, lambda number, frame: line.stop())
@@ -98,6 +102,14 @@ def _finish(wire: Wire, message: dict[str, Any]) -> NoReturn:
     os._exit(0)
 
 
+def _keep_only(end: int) -> None:
+    """Close what is multiprocessing's: as long as a worker holds it, the server outlives its controller."""
+    for handle in map(int, os.listdir("/proc/self/fd")):
+        if handle > 2 and handle != end:
+            with contextlib.suppress(OSError):  # that of the listing itself
+                os.close(handle)
+
+
 def _redirect(log: str) -> None:
     """stdin from nowhere, stdout and stderr to the end of the log, which may not be a link."""
     nowhere = os.open(os.devnull, os.O_RDONLY)
@@ -106,6 +118,7 @@ def _redirect(log: str) -> None:
         os.dup2(source, place)
     os.close(nowhere)
     os.close(file)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
 

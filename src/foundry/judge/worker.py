@@ -1,4 +1,4 @@
-"""The judge's process: seats the contestant, then opens the judged text, and scores. Forked from the warm zygote.
+"""The judge's process: seats the contestant, then opens the judged text, and scores. Forked from the forkserver.
 
 The order is the protection: contestants are forked while no judged text is in memory, and the secret that says where
 they are probed is drawn after that. May not: import the contestant's code, read anything that it wrote but weights.
