@@ -139,6 +139,9 @@ def _for_the_server(preload: Sequence[str]) -> Iterator[None]:
     main, variables, path = sys.modules["__main__"], dict(os.environ), sys.path.copy()
     file = f"/proc/{os.getpid()}/fd/{_output.fileno()}"
     with _lock:
+        while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:  # a standard file was closed: its number is no pipe's
+            os.set_inheritable(handle, True)
+        os.close(handle)
         sys.modules["__main__"] = ModuleType("__main__")
         os.environ.update(environment(), FOUNDRY_PRELOAD=" ".join(preload), FOUNDRY_OUTPUT=file)
         sys.path[:] = [each for each in path if each]
