@@ -140,7 +140,7 @@ def _for_the_server(preload: Sequence[str]) -> Iterator[None]:
     file = f"/proc/{os.getpid()}/fd/{_output.fileno()}"
     with _lock:
         while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:  # a standard file was closed: its number is no pipe's
-            os.set_inheritable(handle, True)
+            continue
         os.close(handle)
         sys.modules["__main__"] = ModuleType("__main__")
         os.environ.update(environment(), FOUNDRY_PRELOAD=" ".join(preload), FOUNDRY_OUTPUT=file)

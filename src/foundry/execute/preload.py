@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import gc
 import importlib
 import os
@@ -39,14 +40,18 @@ def expand(names: Sequence[str]) -> list[str]:
 def _redirect(file: str) -> None:
     """Standard output and error to a file of the controller's."""
     try:
-        output = os.open(file, os.O_WRONLY | os.O_TRUNC | os.O_APPEND)
+        output = open(file, "ab", 0)  # noqa: SIM115
     except FileNotFoundError:  # the controller is gone already
         os._exit(0)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for source, place in ((nothing, 0), (output, 1), (output, 2)):
+    output.truncate(0)
+    with output, open(os.devnull, "rb", 0) as nothing:
+        above = [fcntl.fcntl(each, fcntl.F_DUPFD, 3) for each in (nothing, output)]  # whatever was closed at the start
+    for source, place in ((above[0], 0), (above[1], 1), (above[1], 2)):
         os.dup2(source, place)
-    os.close(output)
-    os.close(nothing)
+    for handle in above:
+        os.close(handle)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    sys.stdout, sys.stderr = (open(number, "w", 1, closefd=False) for number in (1, 2))  # noqa: SIM115
 
 
 def _unfit_to_fork() -> str:
