@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -144,6 +145,12 @@ def surroundings(payload: Payload, line: Line) -> Payload:
 
 def preloaded(payload: Payload, line: Line) -> Payload:
     return {"there": payload["module"] in sys.modules}
+
+
+def number(payload: Payload, line: Line) -> Payload:
+    """What multiprocessing counts."""
+    process = multiprocessing.current_process()
+    return {"name": process.name, "identity": list(process._identity)}  # type: ignore[attr-defined]
 
 
 def threads(payload: Payload, line: Line) -> Payload:

@@ -175,6 +175,13 @@ def test_a_worker_inherits_no_open_files_no_input_and_no_terminal(pool: Pool, ma
     b.close()
 
 
+def test_a_worker_cant_tell_how_many_there_were_before(pool: Pool, make_task: MakeTask) -> None:
+    for i in range(2):
+        pool.submit(make_task("number", str(i)))
+    one, other = (end.result for end in endings(drain(pool)).values())
+    assert one == other == {"name": "worker", "identity": []}
+
+
 def test_an_interrupt_is_the_controllers_to_answer(pool: Pool, make_task: MakeTask) -> None:
     pool.submit(make_task("interrupt_self"))
     assert endings(drain(pool))["interrupt_self"].result == {"survived": True}

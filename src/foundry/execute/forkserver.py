@@ -76,7 +76,7 @@ def fork(preload: Sequence[str], target: Callable[..., None], *arguments: Any) -
     Raises WorkError where no server gets so far."""
     failed = 0
     for _ in range(MAX_STARTS):
-        process = _context.Process(target=target, args=arguments, daemon=True)
+        process = _context.Process(target=target, args=arguments, name="worker", daemon=True)
         with contextlib.suppress(EOFError, ConnectionError), _for_the_server(preload):
             process.start()
             return process

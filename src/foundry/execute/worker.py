@@ -9,6 +9,7 @@ import contextlib
 import errno
 import faulthandler
 import importlib
+import multiprocessing
 import os
 import resource
 import signal
@@ -33,6 +34,8 @@ def run(order: dict[str, Any], end: socket.socket) -> NoReturn:
     os.setsid()  # a group and session of its own: all that it starts is killed with it, and no terminal reaches it
     die_with_parent(SERVER)
     _keep_only(end.fileno())
+    # How many tasks there were before could tell code why it runs.
+    multiprocessing.current_process()._identity = ()  # type: ignore[attr-defined]
     os.environ.clear()
     os.environ.update(order["environment"])
     wire = Wire(end)
