@@ -117,6 +117,40 @@ def test_a_killed_worker_whose_end_nobody_reports_is_given_up(pool: Pool, make_t
     os.kill(forkserver.pid(), signal.SIGCONT)
 
 
+def test_a_server_that_stands_still_is_replaced(
+    pool: Pool, make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool.submit(make_task("double", "a", {"x": 1}))
+    assert endings(drain(pool))["a"].result is not None
+    monkeypatch.setattr(forkserver, "FORK_SECONDS", 0.1)
+    os.kill(before := forkserver.pid(), signal.SIGSTOP)
+    pool.submit(make_task("double", "b", {"x": 1}))
+    assert endings(drain(pool))["b"].result is not None
+    assert forkserver.pid() != before and gone(before)
+
+
+STUCK = """
+import os, signal, sys
+from pathlib import Path
+from foundry.execute import forkserver
+from foundry.execute.local import Pool, Task
+with Pool(1, preload=()) as pool:
+    pool.submit(Task("a", "tests.execute.pool_targets:slow", {}, Path(sys.argv[1])))
+    while pool.busy and not any(hasattr(event, "pid") for event in pool.poll(0.1)):
+        continue
+    os.kill(forkserver.pid(), signal.SIGSTOP)
+print("left", flush=True)
+"""
+
+
+def test_a_program_ends_though_its_server_stands_still(tmp_path: Path) -> None:
+    """multiprocessing by itself would wait, when the program ends, for whom the server doesn't report."""
+    ended = subprocess.run(
+        [sys.executable, "-c", STUCK, str(tmp_path / "log")], capture_output=True, text=True, timeout=60
+    )
+    assert (ended.stdout, ended.returncode) == ("left\n", 0), ended.stderr
+
+
 def test_leaving_the_pool_kills_what_runs(make_task: MakeTask) -> None:
     with Pool(1, preload=()) as pool:
         pool.submit(make_task("ignore_everything"))

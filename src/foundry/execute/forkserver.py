@@ -21,6 +21,7 @@ from multiprocessing.context import ForkServerProcess
 from types import ModuleType
 from typing import Any
 
+from foundry.core.attended import LOOK_SECONDS, Attended
 from foundry.core.errors import WorkError
 from foundry.execute.linux import children
 
@@ -48,12 +49,16 @@ ENVIRONMENT = {  # numeric libraries start no threads at import; workers set the
     "PYTHONSAFEPATH": "1",  # a file of the working directory never stands in for a library's module
 }
 MAX_FAILED_STARTS, MAX_STARTS = 3, 20
-"""Of a server that ends by itself, and of one that is killed: in a row, before it has forked."""
+"""Of a server that ends by itself or hangs, and of one that is killed: in a row, before it has forked."""
+START_SECONDS, FORK_SECONDS = 120.0, 30.0
+"""A server that hasn't forked its first worker, or another one, by then is ended: it hears nobody."""
 GONE_SECONDS = 1.0
 UNREPORTED = 255
 """The exit code that multiprocessing gives where the server can't say it."""
 _context = multiprocessing.get_context("forkserver")
 _lock = threading.RLock()
+_forked = 0
+"""The pid of the latest server that has forked."""
 _output = tempfile.TemporaryFile()  # noqa: SIM115 (the server's standard output and error)
 
 
@@ -74,16 +79,48 @@ def fork(preload: Sequence[str], target: Callable[..., None], *arguments: Any) -
     """A new process that calls `target`. Waits for the server to have imported what it preloads.
 
     Raises WorkError where no server gets so far."""
+    global _forked
     failed = 0
     for _ in range(MAX_STARTS):
         process = _context.Process(target=target, args=arguments, name="worker", daemon=True)
-        with contextlib.suppress(EOFError, ConnectionError), _for_the_server(preload):
+        hung = threading.Event()
+        with contextlib.suppress(EOFError, ConnectionError), _for_the_server(preload), _ended_where_it_hangs(hung):
             process.start()
+            _forked = pid()
             return process
-        failed += not _was_killed()
+        failed += hung.is_set() or not _was_killed()
         if failed == MAX_FAILED_STARTS:
             break
     raise WorkError("pool.warm_process", "", said()[-1] if said() else "it ended before it was ready")
+
+
+@contextlib.contextmanager
+def _ended_where_it_hangs(hung: threading.Event) -> Iterator[None]:
+    """While a server is waited for. Seconds in which this process was stopped itself don't count."""
+    done, clock = threading.Event(), Attended()
+
+    def watch() -> None:
+        begun = clock.now()
+        while not done.wait(LOOK_SECONDS):
+            if clock.now() - begun >= (FORK_SECONDS if pid() == _forked else START_SECONDS) and pid():
+                hung.set()
+                os.kill(pid(), signal.SIGKILL)
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+
+
+def forget(process: ForkServerProcess) -> None:
+    """Let go of one that has ended or is given up: nobody waits for it when this program ends."""
+    with contextlib.suppress(ValueError):
+        process.close()
+    multiprocessing.process._children.discard(process)  # type: ignore[attr-defined]
 
 
 def pid() -> int:

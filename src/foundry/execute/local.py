@@ -266,8 +266,7 @@ class Pool:
             self._selector.unregister(running.wire.socket)
         self._selector.unregister(running.process.sentinel)
         running.wire.close()
-        with contextlib.suppress(ValueError):  # given up: the kernel keeps it
-            running.process.close()
+        forkserver.forget(running.process)
         if running.pidfd >= 0:
             os.close(running.pidfd)
 
