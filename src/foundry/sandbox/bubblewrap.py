@@ -1,8 +1,9 @@
 """bubblewrap: a command line in namespaces of its own, where what isn't named doesn't exist. The way for new processes.
 
 No network device but a dead loopback, no other process in sight, code and data read-only, one writable folder, a
-non-root user without capabilities, no further namespaces, an environment of named variables. What runs inside then
-confines itself too (confinement.py), which adds limits and the system call filter. May not: limit memory or time.
+non-root user, no further users, an environment of named variables. What runs inside then confines itself too
+(confinement.py), which takes away its capabilities and other processes of the same bubblewrap, and adds limits and the
+system call filter. May not: limit memory or time.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from foundry.sandbox.reach import outermost, package_folders, packages, trees
 
 _NAMESPACES = ("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts")
 _USER = ("--uid", str(NOBODY), "--gid", str(NOBODY), "--disable-userns", "--cap-drop", "ALL")
+_FOR_CONFINING = ("--cap-add", "CAP_SYS_ADMIN", "--cap-add", "CAP_SETPCAP")
+"""In there alone, until what runs inside confines itself: for a /proc of its own, and to give these up."""
 _ENDS = ("--die-with-parent", "--new-session")
 
 
@@ -31,7 +34,7 @@ def wrap(argv: Sequence[str], policy: Policy) -> list[str]:
     program = shutil.which("bwrap")
     if program is None:
         raise WorkError("sandbox.no_bubblewrap", message="bwrap is not installed", hint="apt install bubblewrap")
-    command = [program, *_NAMESPACES, "--unshare-cgroup-try", *_USER, *_ENDS, "--proc", "/proc", "--dev", "/dev"]
+    command = [program, *_NAMESPACES, "--unshare-cgroup-try", *_USER, *_FOR_CONFINING, *_ENDS, "--proc", "/proc", "--dev", "/dev"]
     shown = _shown(trees())
     for path in shown:
         command += ["--ro-bind", str(path), str(path)]

@@ -1,7 +1,7 @@
 """Confining this very process, for good, before code that isn't trusted is loaded: the way for warm, forked processes.
 
-Environment wiped, limits set, privileges dropped, then Landlock and seccomp. Its limits: memory is bounded by process
-and not together; a path's existence can be seen; timing and load can be; what the parent held in memory at the fork is
+Environment wiped, limits set, a view of the file system of its own, privileges dropped, then Landlock and seccomp. Its
+limits: memory is bounded by process and not together; a path's existence can be seen; timing and load can be; what the parent held in memory at the fork is
 still there, so a process that forks contestants holds no secrets but the environment, which is wiped.
 May not: be undone, be used by a process with several threads.
 """
@@ -17,7 +17,7 @@ import stat
 from pathlib import Path
 
 from foundry.core.errors import WorkError
-from foundry.sandbox import landlock, seccomp
+from foundry.sandbox import landlock, own_proc, seccomp
 from foundry.sandbox.policy import Policy, own_process_paths
 from foundry.sandbox.reach import code_paths, module_folders
 
@@ -44,9 +44,10 @@ def confine(policy: Policy) -> None:
         parent = os.getppid()
         wipe_environment(dict(policy.env))
         os.umask(0o077)
-        os.chdir(policy.write or "/")
         read = (*code_paths(), *policy.read, *own_process_paths())
         _limit(policy)
+        own_proc.enter(policy.write)  # where it can't, the self-test sees what is open
+        os.chdir(policy.write or "/")
         _drop_privileges(user)
         _die_with(parent)
         devices = (*_HARMLESS_DEVICES, *policy.devices)
@@ -141,8 +142,6 @@ def _die_with(parent: int) -> None:
 
 def _drop_privileges(user: int | None) -> None:
     """Give up every capability, now and through any program that is run; and root itself where `user` is given."""
-    if os.geteuid() != 0:
-        return
     libc = ctypes.CDLL(None, use_errno=True)
     for capability in range(64):
         libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # numbers that the kernel doesn't know fail harmlessly

@@ -26,7 +26,11 @@ _UNNEEDED: tuple[str, ...] = ("networkx", "jinja2", "fsspec", "setuptools")
 """What torch requires for its compiler and its hub, which agents' code doesn't get. networkx is a corpus, too."""
 _SYSTEM = ("/etc/ld.so.cache", "/etc/localtime", "/etc/ssl/openssl.cnf")
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
-_MACHINE = ("/proc/cpuinfo", "/sys/devices/system/cpu", "/sys/devices/system/node")
+_MACHINE = (
+    "/proc/cpuinfo",
+    *(f"/sys/devices/system/{kind}/{each}" for kind in ("cpu", "node") for each in ("online", "possible", "present")),
+)
+"""Not what is counted there: free memory of a node, idle time and clock of a processor."""
 
 
 @functools.cache

@@ -26,12 +26,13 @@ from foundry.sandbox.confinement import CAPABILITY_VERSION_3, confine
 from foundry.sandbox.policy import Policy
 
 _CLONE_NEWUSER, _PTRACE_ATTACH, _IO_URING_SETUP, _PR_CAPBSET_READ = 0x10000000, 16, 425, 23
+PEERS_FILE = 100
 NAMESPACES = ("user", "pid", "net", "ipc", "mnt", "uts")
 
 
 def attempts(planted: dict[str, Any], policy: Policy) -> dict[str, Callable[[], object]]:
     """Name → what must raise OSError or MemoryError."""
-    secret, victim, decoy = planted["secret"], planted["victim"], planted["decoy"]
+    secret, victim, decoy, peer = (planted[name] for name in ("secret", "victim", "decoy", "peer"))
     inside = policy.write or Path("/")
     return {
         "connect over TCP": lambda: socket.create_connection(("127.0.0.1", planted["port"]), timeout=1),
@@ -69,7 +70,30 @@ def attempts(planted: dict[str, Any], policy: Policy) -> dict[str, Callable[[], 
         "share uncounted memory": lambda: mmap.mmap(-1, 1 << 20),
         "take too much memory": lambda: bytearray(2 * policy.memory_bytes),
         "start a process": _fork,
+        "see that another contestant is there": lambda: os.stat(f"/proc/{peer}"),
+        "count what another contestant has open": lambda: os.stat(f"/proc/{peer}/fd"),
+        "see how another contestant has opened a file": lambda: os.lstat(f"/proc/{peer}/fd/{PEERS_FILE}"),
+        "count another contestant's threads": lambda: os.stat(f"/proc/{peer}/task"),
     }
+
+
+def start_peer(policy: Policy) -> int:
+    """Another contestant, confined alike, with a file open; it ends with this process."""
+    told, tell = os.pipe()
+    until, end = os.pipe()
+    peer = os.fork()
+    if peer == 0:
+        os.close(end)
+        confine(policy)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), PEERS_FILE)
+        os.write(tell, b"1")
+        os.read(until, 1)  # a signal at the other's death would not pass between the two
+        os._exit(0)
+    os.close(tell)
+    if not os.read(told, 1):
+        raise OSError("another contestant can't be confined")
+    os.close(told)
+    return peer
 
 
 def escapes(planted: dict[str, Any], policy: Policy) -> list[str]:
@@ -162,6 +186,7 @@ def _call(function: str, *arguments: object) -> None:
 def main() -> None:
     order = json.loads(sys.argv[1])
     policy = Policy.from_json(order["policy"])
+    order["planted"]["peer"] = start_peer(policy)
     confine(policy)
     print(json.dumps({"escapes": escapes(order["planted"], policy)}), flush=True)
     with contextlib.suppress(OSError):  # last, as nothing comes after it if it works

@@ -27,7 +27,8 @@ from foundry.sandbox.self_test import NAMESPACES
 TIERS = ("none", "landlock", "bubblewrap")
 """From the weakest."""
 HOW_TO_GET = {
-    "landlock": "Linux 5.13 or newer on x86_64 or aarch64, with 'landlock' in its lsm= list (kernel command line)",
+    "landlock": "Linux 5.13 or newer on x86_64 or aarch64, with 'landlock' in its lsm= list (kernel command line), and "
+    "mount or user namespaces (what bubblewrap needs, too), or contestants see each other in /proc",
     "bubblewrap": "install bubblewrap, and allow user namespaces (sysctl user.max_user_namespaces; on Ubuntu "
     "kernel.apparmor_restrict_unprivileged_userns=0; in a container, its own sandbox must allow them)",
 }
