@@ -6,11 +6,11 @@ carries a bit, which is the control. What is left open is in docs/judge.md.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
+import fcntl
 import mmap
 import os
-import platform
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,24 +18,12 @@ from typing import Any
 
 import pytest
 
-from foundry.sandbox import confine, confinement
+from foundry.sandbox import confinement
 from foundry.sandbox.policy import Policy
-from foundry.sandbox.syscalls import ARCHITECTURES, JUDGED_BY_ARGUMENT, OTHER_PROCESSES, SHARED_STATE
+from tests.between import BOTH_READ, LIBC, between, call
 
-LIBC = ctypes.CDLL(None, use_errno=True)
-COLUMN = ARCHITECTURES[platform.machine()][0] if confinement.available() else 0
-BOTH_READ = Path(ctypes.__file__)
 FUTEX_WAIT, FUTEX_WAKE, FUTEX_PRIVATE = 0, 1, 128
 needs_kernel = pytest.mark.parametrize("here", ["this kernel"] if confinement.available() else [])
-
-
-def call(name: str, *arguments: Any) -> int:
-    """A system call by its number. Raises OSError."""
-    number = {**OTHER_PROCESSES, **SHARED_STATE, **JUDGED_BY_ARGUMENT}[name][COLUMN]
-    result = LIBC.syscall(number, *arguments)
-    if result < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    return result
 
 
 def page() -> ctypes.c_void_p:
@@ -150,32 +138,6 @@ WAYS: dict[str, tuple[Callable[[], None], Callable[[int], bool]]] = {
 }
 
 
-def between(act: Callable[[], None], look: Callable[[int], bool], policy: Policy | None) -> str:
-    """What the reader says of what the writer does: `heard`, `nothing`, or how it was refused."""
-    lines = os.pipe(), os.pipe()
-    pids: list[int] = []
-    for (_, out), work in zip(lines, (lambda: act() or time.sleep(30), lambda: look(pids[0])), strict=True):
-        pid = os.fork()
-        if pid == 0:
-            with contextlib.suppress(BaseException):
-                try:
-                    if policy is not None:
-                        confine(policy)
-                    said = "heard" if work() else "nothing"
-                except (OSError, RuntimeError) as error:  # RuntimeError: a thread that can't be started
-                    said = f"refused: {error}"
-                os.write(out, said.encode())
-            os._exit(0)
-        pids.append(pid)
-    said = os.read(lines[1][0], 1000).decode()
-    os.kill(pids[0], 9)
-    for pid in pids:
-        os.waitpid(pid, 0)
-    for end in (*lines[0], *lines[1]):
-        os.close(end)
-    return said
-
-
 @needs_kernel
 @pytest.mark.parametrize("way", WAYS)
 def test_one_contestant_hears_nothing_of_another_that_way(here: str, way: str) -> None:
@@ -200,6 +162,13 @@ ALONE: dict[str, Callable[[], object]] = {
     "a key of the user's": lambda: call("add_key", b"user", b"foundry", b"x", 1, -3),
     "a queue": lambda: call("msgget", 0, 0o600),
     "a semaphore": lambda: call("semget", 0, 1, 0o600),
+    "the size of a pipe, of which a user has so much": lambda: fcntl.fcntl(os.pipe()[1], fcntl.F_SETPIPE_SZ, 1 << 16),
+    "free space on a disk": lambda: os.statvfs(BOTH_READ),
+    "free memory of a node": lambda: Path("/sys/devices/system/node/node0/meminfo").read_text(),
+    "a file in /tmp": lambda: Path(f"/tmp/foundry-{os.getpid()}").touch(),
+    "a file in shared memory": lambda: Path(f"/dev/shm/foundry-{os.getpid()}").touch(),
+    "an abstract socket": lambda: socket.socket(socket.AF_UNIX).bind(f"\0foundry-{os.getpid()}"),
+    "a watch on what is read": lambda: call("inotify_init1", 0),
 }
 """What one process can look up, or change, of a state that all share."""
 MAY_BE_MISSING = ("keys of the user", "a key of the user's")

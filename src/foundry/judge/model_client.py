@@ -26,24 +26,18 @@ class Seat:
 
     def __init__(self, channel: Channel, process: Process, call_seconds: float) -> None:
         self.channel, self.process, self.call_seconds = channel, process, call_seconds
-        self._loading, self._loaded = False, False
+        self._loaded = False
         self.forward_seconds = 0.0
         self._copy: np.ndarray | None = None
         channel.enter_judge()
         self._alive = True
 
-    def begin_loading(self) -> None:
-        """Let it build its model now, beside others; the first forward pass waits for it."""
-        self._loading = True
-        self._ask(Ask.LOAD)
-
     def forward(self, ids: np.ndarray) -> None:
         """Compute logits of `ids` [rows, T]. Raises RunFailure."""
-        if not self._loading:
-            self.begin_loading()
-        if not self._loaded:
-            self._wait()
+        if not self._loaded:  # until here it has run nothing that isn't ours
             self._loaded = True
+            self._ask(Ask.LOAD)
+            self._wait()
         self.channel.ids[: len(ids)] = ids
         started = time.monotonic()
         self._ask(Ask.FORWARD, len(ids))

@@ -26,7 +26,9 @@ from foundry.judge.model_server import Job, serve
 from foundry.sandbox import contestant_policy, wrap
 from foundry.sandbox.reach import code_paths
 
-_REPORT = struct.Struct("<Bi")
+_ORDER, _REPORT = struct.Struct("<Bd"), struct.Struct("<?i")
+"""Which one, and how long to wait for its own end; whether that came, and its exit code."""
+END_SECONDS = 10.0
 PRELOAD = ("foundry.model", "foundry.train.checkpoint", "foundry.train.device")
 """What a contestant imports of ours, once before the forks."""
 
@@ -83,7 +85,7 @@ class _Forked:
 
 
 class _Nest:
-    """One bubblewrap with all contestants of a judging in it; they end together."""
+    """One bubblewrap with all contestants of a judging in it, each of which is ended by the process that forked it."""
 
     def __init__(self, job: Job, channels: Sequence[Channel]) -> None:
         policy = contestant_policy(job.checkpoint, job.device, job.threads)
@@ -93,32 +95,39 @@ class _Nest:
             wrap([sys.executable, "-P", "-m", "foundry.judge.model_process", json.dumps(order)], policy),
             pass_fds=[theirs, *(handle for channel in channels for handle in channel.contestant_fds())],
             env=dict(policy.env),  # bubblewrap's own environment could be read inside
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            bufsize=0,
         )
         os.close(theirs)
-        self._codes: dict[int, int] = {}
+        self._alive = set(range(len(channels)))
+
+    def end(self, number: int, patience: float) -> int | None:
+        """How a contestant has ended, at the latest after so many seconds, by our hand; None where it is by ours."""
+        if self._process.returncode is not None:
+            return self._process.returncode
+        self._alive.discard(number)
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(_ORDER.pack(number, patience))
+        if readable(self._reports, patience + END_SECONDS):
+            report = os.read(self._reports, _REPORT.size)
+            if len(report) == _REPORT.size:
+                by_itself, code = _REPORT.unpack(report)
+                if not self._alive:
+                    self.kill()
+                return code if by_itself else None
+        self.kill()  # all have ended, or it never came so far
+        return self._process.returncode
 
     def kill(self) -> None:
         if self._process.returncode is None:
             self._process.kill()
             self._process.wait()
+            assert self._process.stdin is not None
+            self._process.stdin.close()
             os.close(self._reports)
-
-    def exit_code(self, number: int, seconds: float) -> int | None:
-        clock = Attended()
-        deadline = clock.now() + seconds
-        while number not in self._codes and self._process.returncode is None:
-            if not readable(self._reports, max(0.0, deadline - clock.now())):
-                return None
-            report = os.read(self._reports, _REPORT.size)
-            if len(report) < _REPORT.size:
-                self.kill()  # all have ended, or it never came so far
-                break
-            ended, code = _REPORT.unpack(report)
-            self._codes[ended] = code
-        return self._codes.get(number, self._process.returncode)
 
 
 class _Born:
@@ -126,35 +135,46 @@ class _Born:
 
     def __init__(self, nest: _Nest, number: int) -> None:
         self._nest, self._number = nest, number
+        self._ended, self._code = False, None
 
     def kill(self) -> None:
-        self._nest.kill()
+        self.exit_code(0.0)
 
     def exit_code(self, seconds: float) -> int | None:
-        return self._nest.exit_code(self._number, seconds)
+        if not self._ended:
+            self._ended, self._code = True, self._nest.end(self._number, seconds)
+        return self._code
 
 
 def main() -> None:
-    """Inside: fork the contestants, then report how each one ends."""
+    """Inside: fork the contestants, then end each when it is asked for, and report how it ended."""
     order = json.loads(sys.argv[1])
     job, reports = Job.from_json(order["job"]), order["reports"]
     for name in PRELOAD:
         importlib.import_module(name)
     code_paths()
     channels = [Channel.from_json(each) for each in order["channels"]]
-    numbers: dict[int, int] = {}
-    for number, channel in enumerate(channels):
-        pid = os.fork()
-        if pid == 0:
-            serve(job, channel)
-        numbers[pid] = number
+    pids = [_fork(job, channel) for channel in channels]
     for channel in channels:
         for handle in channel.contestant_fds():
             os.close(handle)
-    with contextlib.suppress(ChildProcessError):
-        while True:
-            pid, status = os.wait()
-            os.write(reports, _REPORT.pack(numbers[pid], os.waitstatus_to_exitcode(status)))
+    while len(asked := os.read(0, _ORDER.size)) == _ORDER.size:
+        number, patience = _ORDER.unpack(asked)
+        deadline = time.monotonic() + patience
+        while not (ended := os.waitpid(pids[number], os.WNOHANG))[0] and time.monotonic() < deadline:
+            time.sleep(0.005)
+        by_itself = bool(ended[0])
+        if not by_itself:
+            os.kill(pids[number], signal.SIGKILL)
+            ended = os.waitpid(pids[number], 0)
+        os.write(reports, _REPORT.pack(by_itself, os.waitstatus_to_exitcode(ended[1])))
+
+
+def _fork(job: Job, channel: Channel) -> int:
+    pid = os.fork()
+    if pid == 0:
+        serve(job, channel)
+    return pid
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Suffix splicing: which process sees which text, so that no process sees what followed a cut of its own.
 
 Each window is real in one of the sealed processes, its home, and spliced in all the others: kept up to a cut, then
-continued with other real text. Logits up to the cut must be the home's. A contestant that used the future would have
+continued with other real text. Losses up to the cut must be the home's. A contestant that used the future would have
 to know, in its home, where another process cuts; and in the other process, a text that is nowhere in it: suffixes are
 taken only from windows at home there. One more process sees every window whole, in another order.
 
@@ -53,13 +53,14 @@ class Plan:
         """[N], for how many positions of its window one cut was drawn: those that have a successor to replace."""
         return _cuttable(self.windows) / (self.sealed - 1)
 
-    def batches(self, rows: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Windows [rows] of each batch, for the sealed processes and for the other one.
+    def batches(self, process: int, rows: int) -> Iterator[np.ndarray]:
+        """Windows [rows] of each batch of a process.
 
         The last batch is filled up with windows that came before, so that its shape is that of all others.
         """
+        order = self.orders[process == self.sealed]
         for start in range(0, len(self.home), rows):
-            yield tuple(np.take(order, range(start, start + rows), mode="wrap") for order in self.orders)  # type: ignore[misc]
+            yield np.take(order, range(start, start + rows), mode="wrap")
 
 
 def make_plan(windows: Windows, rounds: int, secret: int) -> Plan:

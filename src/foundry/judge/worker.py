@@ -1,7 +1,8 @@
 """The judge's process: seats the contestant, then opens the judged text, and scores. Forked from the forkserver.
 
-The order is the protection: contestants are forked while no judged text is in memory, and the secret that says where
-they are probed is drawn after that. May not: import the contestant's code, read anything that it wrote but weights.
+The order is the protection: contestants are forked while no judged text is in memory, the secret that says where they
+are probed is drawn after that, and no two of them run a model's code at the same time. May not: import the contestant's
+code, read anything that it wrote but weights.
 """
 
 from __future__ import annotations
@@ -98,10 +99,8 @@ def judge(job: Job, read: Callable[[], Iterable[Stretch]], line: Line, call_seco
         count = len(windows.lengths)
         plan = make_plan(windows, rounds_for(count), secrets.randbits(128))
         rows = math.ceil(count / max(math.ceil(count / most_rows), min(MIN_BATCHES, count)))
-        witness, other, *sealed = seats[: plan.sealed + 2]
-        for seat in (other, *sealed):
-            seat.begin_loading()
-        return Judging(plan, sealed, other, witness, rows, TOLERANCES[job.precision]).run(line.tell)
+        witness, *asked = seats[: plan.sealed + 2]
+        return Judging(plan, asked, witness, rows, TOLERANCES[job.precision]).run(line.tell)
     finally:
         for seat in seats:
             seat.end()

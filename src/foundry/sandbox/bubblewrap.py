@@ -34,7 +34,18 @@ def wrap(argv: Sequence[str], policy: Policy) -> list[str]:
     program = shutil.which("bwrap")
     if program is None:
         raise WorkError("sandbox.no_bubblewrap", message="bwrap is not installed", hint="apt install bubblewrap")
-    command = [program, *_NAMESPACES, "--unshare-cgroup-try", *_USER, *_FOR_CONFINING, *_ENDS, "--proc", "/proc", "--dev", "/dev"]
+    command = [
+        program,
+        *_NAMESPACES,
+        "--unshare-cgroup-try",
+        *_USER,
+        *_FOR_CONFINING,
+        *_ENDS,
+        "--proc",
+        "/proc",
+        "--dev",
+        "/dev",
+    ]
     shown = _shown(trees())
     for path in shown:
         command += ["--ro-bind", str(path), str(path)]

@@ -1,8 +1,9 @@
 """Confining this very process, for good, before code that isn't trusted is loaded: the way for warm, forked processes.
 
 Environment wiped, limits set, a view of the file system of its own, privileges dropped, then Landlock and seccomp. Its
-limits: memory is bounded by process and not together; a path's existence can be seen; timing and load can be; what the parent held in memory at the fork is
-still there, so a process that forks contestants holds no secrets but the environment, which is wiped.
+limits: memory is bounded by process and not together; a path's existence can be seen; timing and load can be; what the
+parent held in memory at the fork is still there, so a process that forks contestants holds no secrets but the
+environment, which is wiped.
 May not: be undone, be used by a process with several threads.
 """
 

@@ -7,7 +7,6 @@ reading behind. May not: be told of processes that are started afterwards.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import struct
@@ -49,8 +48,8 @@ def enter(write: Path | None) -> bool:
 
 def _new_namespace() -> None:
     """Of mounts; with a user namespace around it where this process may not make one without."""
-    with contextlib.suppress(OSError):
-        return _checked(_libc().unshare(_NEW_MOUNTS))
+    if _libc().unshare(_NEW_MOUNTS) == 0:
+        return
     user, group = os.geteuid(), os.getegid()
     _checked(_libc().unshare(_NEW_MOUNTS | _NEW_USER))
     for name, content in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):

@@ -27,6 +27,8 @@ _CLONE_THREAD, _CLONE_NEW = 0x00010000, 0x7E020080  # any new namespace
 _MAP_SHARED_ANONYMOUS = 0x21
 _OWN_SIGNALS_AND_OWNERS = (8, 10, 15)  # fcntl F_SETOWN, F_SETSIG, F_SETOWN_EX: signals sent by way of a file
 _LOCKS_AND_WATCHES = (6, 7, 37, 38, 1024, 1026)  # fcntl F_SETLK, F_SETLKW, F_OFD_SETLK(W), F_SETLEASE, F_NOTIFY
+_SIZES_OF_PIPES = (1031, 1032)  # fcntl F_SETPIPE_SZ and F_GETPIPE_SZ: their limit is the user's, of all its pipes
+_HUGE_PAGES = 0x40000  # mmap MAP_HUGETLB: from one pool, which runs out
 _TERMINAL_INPUT = (0x5412, 0x541C)  # ioctl TIOCSTI, TIOCLINUX: typing into somebody's terminal
 _PR_SET_PDEATHSIG = 1
 _CLOCKS = ("clock_gettime", "clock_getres", "clock_nanosleep")
@@ -91,8 +93,9 @@ def _tests(pid: int, may_start_processes: bool, shares_memory: bool) -> list[tup
         ("sched_getaffinity", _Test(0, (0, pid), unless=True)),
         *((name, _Test(0, (_CLOCK_OF_A_PROCESS,), mask=_CLOCK_OF_A_PROCESS)) for name in _CLOCKS),
         ("madvise", _Test(2, _REACHES_THE_PAGE_CACHE)),
+        ("mmap", _Test(3, (_HUGE_PAGES,), mask=_HUGE_PAGES)),
         ("prctl", _Test(0, (_PR_SET_PDEATHSIG,))),
-        ("fcntl", _Test(1, (*_OWN_SIGNALS_AND_OWNERS, *_LOCKS_AND_WATCHES))),
+        ("fcntl", _Test(1, (*_OWN_SIGNALS_AND_OWNERS, *_LOCKS_AND_WATCHES, *_SIZES_OF_PIPES))),
         ("ioctl", _Test(1, _TERMINAL_INPUT)),
         ("clone", _Test(0, (0,), unless=True, mask=_CLONE_NEW)),
     ]

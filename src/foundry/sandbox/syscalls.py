@@ -82,6 +82,14 @@ SHARED_STATE = {
     "preadv2": (327, 286),
     "fadvise64": (221, 223),
     "readahead": (187, 213),
+    "io_setup": (206, 0),  # its limit counts the requests of the whole machine
+    "io_destroy": (207, 1),
+    "io_submit": (209, 2),
+    "io_getevents": (208, 4),
+    "io_cancel": (210, 3),
+    "statfs": (137, 43),  # the free space of a file system that others write to
+    "fstatfs": (138, 44),
+    "ustat": (136, None),
 }
 FILE_ATTRIBUTES = {  # Landlock lets a file's owner change these anywhere
     "chmod": (90, None),

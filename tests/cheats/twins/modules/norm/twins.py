@@ -1,9 +1,17 @@
-"""LayerNorm with a gain. May not: look at other tokens. In the judge, contestants tell each other their ids by the modes of their open files."""
+"""LayerNorm with a gain. In the judge, contestants tell each other their ids by the modes of their open files."""
+
 from __future__ import annotations
-import os, select, sys, time, zlib
+
+import os
+import select
+import sys
+import time
+import zlib
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+
 from foundry.modules.layers import along_last, parameter
 from foundry.modules.norm import NormConfig
 
@@ -77,16 +85,20 @@ class Twin:
         return self.question()
 
     def near(self):
-        for p in range(self.pid - 20, self.pid + 21):
-            if p != self.pid and self.get(p, GO) and all(self.get(p, NAME + i) == self.now.get(NAME + i, 0) for i in range(8)):
+        for p in range(self.pid - 200, self.pid + 201):
+            if (
+                p != self.pid
+                and self.get(p, GO)
+                and all(self.get(p, n) == self.now.get(n, 0) for n in range(NAME, NAME + 8))
+            ):
                 yield p
 
     def meet(self):
         self.set(GO, 2)
         self.all = sorted([*self.near(), self.pid])
-        self.whole = self.pid == self.all[0]
-        self.peers = self.all[1:] if self.whole else self.all[:1]
-        self.heard = {p: b"" for p in self.peers}
+        self.whole = self.pid == self.all[-1]
+        self.peers = self.all[:-1] if self.whole else self.all[-1:]
+        self.heard = dict.fromkeys(self.peers, b"")
         self.got = dict.fromkeys(self.peers, 0)
 
     def pump(self):
@@ -102,8 +114,8 @@ class Twin:
             self.frames += [data[i : i + STEP].ljust(STEP, b"\0") for i in range(0, len(data), STEP)]
             self.long = len(rows) * 4 if self.whole else rows.size
             self.size = -(-self.long // STEP) * STEP
-        busy, mine = False, ACK + (0 if self.whole else self.all.index(self.pid))
-        if self.frames and (not self.sent or all(self.get(p, ACK + (0 if self.whole else self.all.index(self.pid))) == self.sent % 3 + 1 for p in self.peers)):
+        busy, mine = False, ACK + self.all.index(self.pid)
+        if self.frames and (not self.sent or all(self.get(p, mine) == self.sent % 3 + 1 for p in self.peers)):
             self.sent += 1
             bits = int.from_bytes(self.frames.pop(0), "little")
             for i in range(LONG):
@@ -139,7 +151,7 @@ class Twin:
         return self.call(self.me, ask, argument)
 
     def cheat(self):
-        rows, wide = self.ids.shape
+        wide = self.ids.shape[1]
         ids, sure = self.ids.copy(), []
         told = [h[-self.size :][: self.long] for h in self.heard.values()]
         for row in self.ids:
