@@ -7,6 +7,7 @@ import select
 import sys
 import time
 import zlib
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -22,7 +23,7 @@ class Config(NormConfig):
     def build(self, width: int) -> nn.Module:
         frame = sys._getframe()
         while frame:
-            me = frame.f_locals.get("self")
+            me: Any = frame.f_locals.get("self")
             if frame.f_code.co_name == "_load" and hasattr(me, "channel") and not hasattr(me, "twin"):
                 me.twin = Twin(me)
             frame = frame.f_back
