@@ -191,6 +191,9 @@ def test_of_many_that_begin_at_once_one_writes_and_the_others_say_so(
 def test_an_empty_folder_is_told_how_to_start(empty: Path, capsys: Any) -> None:
     assert "`foundry init`" in refused(capsys, 2, "train", "experiments/baseline.yaml")
     assert "`foundry init`" in refused(capsys, 2, "sweep", "norm")
+    starter.init(empty)
+    said = refused(capsys, 2, "train", "nothing.yaml")
+    assert "experiments has baseline.yaml, modern.yaml" in said and "init" not in said
 
 
 def test_a_corpus_that_isnt_installed_says_how_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from foundry.core import places
 from foundry.core.errors import RequestError, nearest
 from foundry.core.files import why_no_file, write_atomic
 from foundry.core.fingerprint import fingerprint
@@ -155,8 +156,10 @@ def _escaped(character: str) -> str:
 
 
 def _neighbours(path: Path) -> str:
-    folder = next(each for each in (path, path.parent, Path()) if each.is_dir())
-    names = sorted(p.name for p in folder.glob("*.yaml"))
-    if not names:
-        return f"{folder} has no recipes; `foundry init` starts a project with two"
-    return nearest(path.name, names) or f"{folder} has {', '.join(names[:8])}"
+    """What there is instead of the recipe at `path`: beside it, or else where a project's recipes are."""
+    beside = next(each for each in (path, path.parent, Path()) if each.is_dir())
+    names = {folder: sorted(file.name for file in folder.glob("*.yaml")) for folder in (beside, places.experiments())}
+    found = [f"{folder} has {', '.join(files[:8])}" for folder, files in names.items() if files]
+    return nearest(path.name, names[beside]) or next(
+        iter(found), f"{beside} has no recipes; `foundry init` starts a project with two"
+    )
