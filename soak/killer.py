@@ -21,7 +21,7 @@ from typing import Any
 
 from foundry.campaign.state import folded
 from foundry.core.errors import FoundryError
-from foundry.ledger.lease_holder import is_alive
+from foundry.ledger.lease import is_alive
 from foundry.ledger.ledger import Ledger
 from foundry.recipe import Recipe
 from soak.lab import BASELINE, TRACK

@@ -14,7 +14,7 @@ from foundry.compare.training import train
 from foundry.core.errors import RequestError, WorkError
 from foundry.execute.sampling import sample
 from foundry.ledger import queries, weights
-from foundry.ledger.lease_holder import Owner
+from foundry.ledger.lease import Owner
 from foundry.ledger.ledger import Ledger
 from foundry.ledger.weights import FEWEST_RUNS, MOST_BYTES, MOST_RUNS, Hold, superfluous, weights_folder
 from foundry.recipe import Recipe

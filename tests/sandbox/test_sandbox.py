@@ -276,7 +276,9 @@ def test_training_is_confined_to_its_shards_and_its_folder(here: str, prepared: 
         "threads": 1,
         "checkpoint_seconds": 60.0,
     }
-    policy = sandbox.training_policy(prepared.train_dir, tmp_path, "cpu", memory_bytes=1 << 30)
+    folders = dict.fromkeys(("HOME", "TMPDIR", "FOUNDRY_CACHE", "FOUNDRY_RUNS"), str(tmp_path))
+    env = sandbox.passed_on(**folders, TORCHDYNAMO_DISABLE="1")
+    policy = sandbox.Policy(read=(prepared.train_dir,), write=tmp_path, env=env, memory_bytes=1 << 30)
 
     def train_and_look_around() -> str:
         status = train_worker.main(payload, entrants.Line())["status"]

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from foundry.stats.noise_scale import DEFAULT_SIGMA0_BPB, PastTest, pooled_sigma0, sigma0_before
+from foundry.stats.noise_scale import pooled_sigma0
 
 
 def past_groups(sigma: float, count: int = 40, awful: float = 0.0) -> list[list[float]]:
@@ -24,13 +24,6 @@ def test_the_scale_is_that_of_the_noise_and_no_effect_enters() -> None:
 
 def test_a_few_awful_runs_move_it_little() -> None:
     assert pooled_sigma0(past_groups(0.02, awful=0.04)) == pytest.approx(0.02, rel=0.35)
-
-
-def test_what_was_not_over_when_the_test_started_is_not_used() -> None:
-    past = [PastTest(i, tuple(group)) for i, group in enumerate(past_groups(0.02, 10))]
-    loud = [PastTest(10 + i, tuple(group)) for i, group in enumerate(past_groups(5.0, 100))]
-    assert sigma0_before(10, past + loud) == sigma0_before(10, past)
-    assert sigma0_before(0, past) == DEFAULT_SIGMA0_BPB
 
 
 @pytest.mark.parametrize("groups", [[], [[0.1]], [[0.1, 0.2]], [[0.3] * 6]])

@@ -40,12 +40,14 @@ class LedgerSuggestions:
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
+        self._fences: dict[int, int] = {}
 
     def take(self, n: int) -> list[tuple[int, Proposal]]:
         found: list[tuple[int, Proposal]] = []
         while len(found) < n and (row := self.ledger.proposals.take()) is not None:
+            self._fences[row["seq"]] = row["fence"]
             found.append((row["seq"], Proposal(row["mutation"], row["who"] or "outside", row["why"])))
         return found
 
     def refuse(self, number: int, why: str) -> None:
-        self.ledger.proposals.settle(number, "refused", {"reason": why})
+        self.ledger.proposals.settle(number, self._fences[number], "refused", {"reason": why})

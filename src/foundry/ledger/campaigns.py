@@ -10,9 +10,10 @@ from typing import Any, final
 
 from foundry.core.errors import WorkError
 from foundry.ledger.file import LedgerFile, now, to_text
-from foundry.ledger.lease_holder import Owner, is_alive
+from foundry.ledger.lease import Leases, Owner
 
 LEASE = "campaign"
+_LEASES = Leases("leases", "name")
 PAGE = 500
 
 Settled = tuple[int, dict[str, Any]]
@@ -31,8 +32,10 @@ class Campaigns:
 
         Raises WorkError `campaign.running` when somebody alive holds it."""
         with self._file.writing() as write:
-            row = write.execute("SELECT owner, fence FROM leases WHERE name=?", (LEASE,)).fetchone()
-            if row is not None and is_alive(row["owner"]):
+            write.execute("INSERT OR IGNORE INTO leases VALUES (?,NULL,0,0)", (LEASE,))
+            row = write.execute("SELECT * FROM leases WHERE name=?", (LEASE,)).fetchone()
+            fence = _LEASES.take(write, row, ", taken=:now", now=now())
+            if fence is None:
                 pid = Owner.parse(row["owner"]).pid
                 raise WorkError(
                     "campaign.running",
@@ -40,22 +43,19 @@ class Campaigns:
                     f"another campaign is running on this ledger, as process {pid}",
                     hint="`foundry propose` feeds it; stop it with Ctrl-C, or point FOUNDRY_RUNS elsewhere",
                 )
-            fence = row["fence"] + 1 if row is not None else 1
-            write.execute("INSERT OR REPLACE INTO leases VALUES (?,?,?,?)", (LEASE, str(Owner.me()), fence, now()))
             return fence
 
     def end(self, fence: int) -> None:
         """Give the lease back; nothing happens when it was lost."""
         with self._file.writing() as write:
-            write.execute("UPDATE leases SET owner=NULL WHERE name=? AND fence=?", (LEASE, fence))
+            _LEASES.give_back(write, LEASE, fence)
 
     def append(self, track: str, fence: int, event: dict[str, Any], settled: Sequence[Settled] = ()) -> None:
         """Record an event, and with it what became of proposals, durable together. Raises WorkError
         `campaign.fenced`, and nothing is recorded, when the lease is another's by now."""
         content = to_text(event)
         with self._file.writing() as write:
-            row = write.execute("SELECT fence FROM leases WHERE name=?", (LEASE,)).fetchone()
-            if row is None or row["fence"] != fence:
+            if not _LEASES.holds(write, LEASE, fence):
                 raise WorkError("campaign.fenced", track, "another campaign has taken this ledger over")
             write.execute(
                 "INSERT INTO events(track, kind, fence, content, created) VALUES (?,?,?,?,?)",

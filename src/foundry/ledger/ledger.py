@@ -17,7 +17,7 @@ from foundry.core import places
 from foundry.ledger.campaigns import Campaigns
 from foundry.ledger.error_budget import Budget
 from foundry.ledger.file import LedgerFile, now, to_text
-from foundry.ledger.proposals import Proposals, Sweeps
+from foundry.ledger.proposals import Proposals
 from foundry.ledger.runs import Recipes, Runs
 from foundry.ledger.verdicts import Promotions, Verdicts
 
@@ -40,7 +40,6 @@ class Ledger:
         self.promotions = Promotions(file)
         self.budget = Budget(file)
         self.proposals = Proposals(file)
-        self.sweeps = Sweeps(file)
         self.campaigns = Campaigns(file)
 
     @classmethod
@@ -67,14 +66,6 @@ class Ledger:
                 "INSERT OR IGNORE INTO secrets VALUES (?,?,?)", (name, secrets.token_bytes(SECRET_BYTES), now())
             )
             return bytes(write.execute("SELECT value FROM secrets WHERE name=?", (name,)).fetchone()[0])
-
-    def next_number(self, counter: str) -> int:
-        """1, 2, 3, …: each number once, whoever asks."""
-        with self._file.writing() as write:
-            write.execute(
-                "INSERT INTO counters VALUES (?, 1) ON CONFLICT(name) DO UPDATE SET value = value + 1", (counter,)
-            )
-            return int(write.execute("SELECT value FROM counters WHERE name=?", (counter,)).fetchone()[0])
 
     def setting(self, name: str, default: Any = None) -> Any:
         """A small JSON value that was kept under `name`."""

@@ -1,4 +1,4 @@
-"""What search keeps in the ledger between its steps: proposals from outside, and the state of sweeps."""
+"""The queue of proposals from outside. May not: judge one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any, Literal, final
 
 from foundry.core.errors import WorkError
 from foundry.ledger.file import LedgerFile, now, to_text
-from foundry.ledger.lease_holder import Owner, is_alive
+from foundry.ledger.lease import Leases, is_alive
 
+_LEASES = Leases("proposals", "seq")
 _COUNTS = "SELECT state, count(*) AS n FROM proposals GROUP BY state ORDER BY state"
 
 
@@ -29,7 +30,7 @@ class Proposals:
             return row.lastrowid
 
     def take(self) -> dict[str, Any] | None:
-        """The oldest proposal that nobody alive works on, now ours: seq, mutation, why, who; or None."""
+        """The oldest proposal that nobody alive works on, now ours: seq, mutation, why, who, fence; or None."""
         with self._file.writing() as write:
             taken = write.execute("SELECT * FROM proposals WHERE state='taken' ORDER BY seq").fetchall()
             lost = (row for row in taken if not is_alive(row["owner"]))
@@ -37,17 +38,14 @@ class Proposals:
             found = min((row for row in (next(lost, None), queued) if row), key=lambda row: row["seq"], default=None)
             if found is None:
                 return None
-            write.execute("UPDATE proposals SET state='taken', owner=? WHERE seq=?", (str(Owner.me()), found["seq"]))
-            return {name: found[name] for name in ("seq", "mutation", "why", "who")}
+            fence = _LEASES.take(write, found, ", state='taken'")
+            return {**{name: found[name] for name in ("seq", "mutation", "why", "who")}, "fence": fence}
 
-    def settle(self, seq: int, state: Literal["done", "refused"], result: dict[str, Any]) -> None:
-        """Record what became of a proposal that this process took. Raises WorkError when it isn't ours."""
+    def settle(self, seq: int, fence: int, state: Literal["done", "refused"], result: dict[str, Any]) -> None:
+        """Record what became of a proposal that was taken under this fence. Raises WorkError when it isn't ours."""
         with self._file.writing() as write:
-            changed = write.execute(
-                "UPDATE proposals SET state=?, result=?, owner=NULL WHERE seq=? AND state='taken' AND owner=?",
-                (state, to_text(result), seq, str(Owner.me())),
-            )
-            if changed.rowcount != 1:
+            sets = ", state=:state, result=:result"
+            if not _LEASES.give_back(write, seq, fence, sets, state=state, result=to_text(result)):
                 raise WorkError("ledger.fenced", f"proposal {seq}", "not taken by this process")
 
     def withdraw(self, seq: int, result: dict[str, Any]) -> dict[str, Any] | None:
@@ -70,25 +68,3 @@ class Proposals:
         where, values = ("WHERE state = ?", (state,)) if state is not None else ("", ())
         rows = self._file.rows(f"SELECT * FROM proposals {where} ORDER BY seq DESC LIMIT ?", *values, limit)
         return [{**row, "result": json.loads(row["result"])} for row in rows]
-
-
-@final
-class Sweeps:
-    """The state of a sweep by the id of its content, so that the same command goes on where it was."""
-
-    def __init__(self, file: LedgerFile) -> None:
-        self._file = file
-
-    def get(self, sweep: str) -> dict[str, Any] | None:
-        row = self._file.row("SELECT state FROM sweeps WHERE id = ?", sweep)
-        return json.loads(row["state"]) if row is not None else None
-
-    def save(self, sweep: str, state: dict[str, Any]) -> None:
-        """Replace the sweep's state, durable on return."""
-        content = to_text(state)
-        with self._file.writing() as write:
-            write.execute(
-                "INSERT INTO sweeps VALUES (?,?,?,?) ON CONFLICT(id) DO UPDATE SET state=excluded.state, "
-                "updated=excluded.updated",
-                (sweep, content, now(), now()),
-            )

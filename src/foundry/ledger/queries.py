@@ -29,7 +29,7 @@ from foundry.documents.runs import (
     Weights,
 )
 from foundry.ledger.file import LedgerFile
-from foundry.ledger.lease_holder import is_alive
+from foundry.ledger.lease import is_alive
 from foundry.ledger.ledger import Ledger, ledger_path
 from foundry.ledger.weights import UNKNOWN, run_folder, size_bytes
 

@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any, final
 from foundry.core.errors import REASONS, WorkError
 from foundry.core.fingerprint import bytes_fingerprint, fingerprint
 from foundry.ledger.file import LedgerFile, now, to_text
-from foundry.ledger.lease_holder import Owner, is_alive
+from foundry.ledger.lease import Leases, is_alive
 
 if TYPE_CHECKING:
     from foundry.ledger.run_spec import RunSpec
     from foundry.recipe import Recipe
 
+_LEASES = Leases("runs", "id")
 _AS_BEFORE = "CASE WHEN EXISTS(SELECT 1 FROM scores WHERE run=runs.id) THEN 'done' ELSE 'queued' END"
 """Of a run whose training was given up: what was scored stays scored."""
 _FACTS = ("train_loss", "tokens", "flops", "steps", "seconds", "cpu_seconds", "device", "tier", "weights_bytes")
@@ -149,35 +150,20 @@ class Runs:
         """
         with self._file.writing() as write:
             row = _locked(write, run)
-            if row["status"] == "running":
-                free = not is_alive(row["owner"])
-            else:
-                free = row["status"] == "queued" or row["fence"] == again
-            if not free:
+            if row["status"] not in ("queued", "running") and row["fence"] != again:
                 return None
-            fence = row["fence"] + 1
-            write.execute(
-                "UPDATE runs SET status='running', reason=NULL, detail='', limits=NULL, owner=?, fence=?, "
-                "attempts=attempts+1, started=?, finished=NULL, weights_bytes=max(weights_bytes, 1) WHERE id=?",
-                (str(Owner.me()), fence, now(), run),
-            )
-            return fence
+            sets = ", status='running', reason=NULL, detail='', limits=NULL, attempts=attempts+1, started=:now"
+            return _LEASES.take(write, row, f"{sets}, finished=NULL, weights_bytes=max(weights_bytes, 1)", now=now())
 
     def trained(self, run: str, fence: int, facts: dict[str, Any]) -> None:
         """The weights are there: record the facts of the training and give the lease back. Raises WorkError when the
         lease was lost. Of `facts`, those that the ledger knows are kept: train_loss, tokens, flops, steps, …"""
         known = {name: facts[name] for name in _FACTS if facts.get(name) is not None}
-        values = {**known, "id": run, "fence": fence}
         with self._file.writing() as write:
             scored = write.execute("SELECT 1 FROM scores WHERE run=?", (run,)).fetchone() is not None
             # Weights trained again are the same weights: what is on record of them stays.
             sets = "".join(f", {name}=:{name}" for name in known if not scored or name == "weights_bytes")
-            row = write.execute(
-                f"UPDATE runs SET status='trained', owner=NULL{sets} "
-                "WHERE id=:id AND fence=:fence AND status='running'",
-                values,
-            )
-            _took_effect(row, run)
+            _took_effect(_LEASES.give_back(write, run, fence, f", status='trained'{sets}", **known), run)
             if scored:
                 write.execute("UPDATE runs SET status='done', finished=? WHERE id=?", (now(), run))
 
@@ -189,15 +175,16 @@ class Runs:
         Raises WorkError when the lease was lost, ValueError for an unknown reason."""
         if reason not in REASONS:
             raise ValueError(f"unknown failure reason {reason!r}")
-        held = "status IN ('trained', 'done')" if fence is None else "fence=:fence AND status='running'"
         allowed = None if limits is None else to_text(limits)
-        values = {"reason": reason, "detail": detail, "limits": allowed, "now": now(), "id": run, "fence": fence}
-        end = "status='failed', reason=:reason, detail=:detail, limits=:limits"
+        values = {"reason": reason, "detail": detail, "limits": allowed, "now": now()}
+        end = ", status='failed', reason=:reason, detail=:detail, limits=:limits, finished=:now"
         with self._file.writing() as write:
             if write.execute("SELECT 1 FROM scores WHERE run=?", (run,)).fetchone() is not None:
-                end = "status='done'"
-            row = write.execute(f"UPDATE runs SET {end}, owner=NULL, finished=:now WHERE id=:id AND {held}", values)
-            _took_effect(row, run)
+                end = ", status='done', finished=:now"
+            if fence is not None:
+                return _took_effect(_LEASES.give_back(write, run, fence, end, **values), run)
+            judged = f"UPDATE runs SET owner=NULL{end} WHERE id=:id AND status IN ('trained', 'done')"
+            return _took_effect(write.execute(judged, {**values, "id": run}).rowcount == 1, run)
 
     def keep(self, run: str, who: str) -> None:
         """Its weights are wanted: no rule removes them."""
@@ -234,12 +221,7 @@ class Runs:
         """Give a lease back unfinished: the run is queued again (done, where it has a score), `why` its detail until it
         is claimed. False, and nothing happens, when it was lost."""
         with self._file.writing() as write:
-            row = write.execute(
-                f"UPDATE runs SET status={_AS_BEFORE}, owner=NULL, detail=?"
-                " WHERE id=? AND fence=? AND status='running'",
-                (why, run, fence),
-            )
-            return row.rowcount == 1
+            return _LEASES.give_back(write, run, fence, f", status={_AS_BEFORE}, detail=:why", why=why)
 
     def forget(self, run: str) -> None:
         """Queue a run again as if it had never been trained, on a person's word: its scores go, the reads of sealed
@@ -254,14 +236,6 @@ class Runs:
                 "WHERE id=?",
                 (run,),
             )
-
-    def recover(self) -> int:
-        """Queue again what dead owners left running; how many. `claim` does as much for the run asked for."""
-        with self._file.writing() as write:
-            running = write.execute("SELECT id, owner FROM runs WHERE status='running'").fetchall()
-            lost = [(row["id"],) for row in running if not is_alive(row["owner"])]
-            write.executemany(f"UPDATE runs SET status={_AS_BEFORE}, owner=NULL WHERE id=?", lost)
-        return len(lost)
 
     def score(self, run: str, split: str, protocol: str = "") -> dict[str, Any] | None:
         """The run's score on one judged split, measured by `protocol`: bpb, bytes, tokens, seconds, probes (JSON)."""
@@ -305,19 +279,15 @@ class Runs:
         assert row is not None
         return row["n"]
 
-    def split_reads(self, split: str) -> list[dict[str, Any]]:
-        """Every read of a split, oldest first: run, purpose, season, created."""
-        return self._file.rows("SELECT * FROM split_reads WHERE split = ? ORDER BY seq", split)
-
 
 def _locked(write: sqlite3.Connection, run: str) -> sqlite3.Row:
     """The run's row inside a transaction: it can't change before the transaction ends."""
-    row = write.execute("SELECT status, owner, fence FROM runs WHERE id=?", (run,)).fetchone()
+    row = write.execute("SELECT id, status, owner, fence FROM runs WHERE id=?", (run,)).fetchone()
     if row is None:
         raise WorkError("ledger.unknown_run", run, "no such run in the ledger")
     return row
 
 
-def _took_effect(cursor: sqlite3.Cursor, run: str) -> None:
-    if cursor.rowcount != 1:
+def _took_effect(held: bool, run: str) -> None:
+    if not held:
         raise WorkError("ledger.fenced", run, "the lease was lost; the run is somebody else's, or finished")

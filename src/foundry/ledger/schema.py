@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 APPLICATION_ID = 0x466E6472  # "Fndr": tells a ledger from another program's database
-VERSION = 5
+VERSION = 6
 
 STATEMENTS = (
     """CREATE TABLE recipes(
@@ -169,6 +169,11 @@ SINCE: dict[int, tuple[str, ...]] = {
         "CREATE INDEX IF NOT EXISTS tests_by_verdict ON tests(verdict)",
         "ALTER TABLE runs ADD COLUMN cpu_seconds REAL",  # measured from outside; NULL: nobody has
     ),
+    6: (
+        "ALTER TABLE proposals ADD COLUMN fence INTEGER NOT NULL DEFAULT 0",
+        "DROP TABLE sweeps",  # nothing has read or written either since version 1
+        "DROP TABLE counters",
+    ),
 }
 """What each version added: a ledger of an older one is given what it lacks."""
 
@@ -176,6 +181,7 @@ NEW_COLUMNS: dict[int, dict[str, str]] = {
     3: {"seasons": "'better' AS stream, 'rule' AS opened_by, '' AS why", "runs": "NULL AS code"},
     4: {"runs": "NULL AS limits, '' AS kept, attempts > 0 AS weights_bytes"},
     5: {"runs": "NULL AS cpu_seconds"},
+    6: {"proposals": "0 AS fence"},
 }
 """What each version's new columns would hold in an older ledger, by table."""
 NEW_TABLES: dict[int, tuple[str, ...]] = {

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from foundry.core import places
 from foundry.core.errors import WorkError
-from foundry.ledger.lease_holder import is_alive
+from foundry.ledger.lease import is_alive
 
 if TYPE_CHECKING:
     from foundry.ledger.ledger import Ledger

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from foundry.sandbox.bubblewrap import wrap
 from foundry.sandbox.confinement import confine
-from foundry.sandbox.policy import Policy, accelerator_devices, contestant_policy, passed_on, training_policy
+from foundry.sandbox.policy import Policy, accelerator_devices, contestant_policy, passed_on
 from foundry.sandbox.tier import TIERS, Tier, probe, require
 from foundry.sandbox.usage import Usage, usage
 
@@ -28,7 +28,6 @@ __all__ = [
     "passed_on",
     "probe",
     "require",
-    "training_policy",
     "usage",
     "wrap",
 ]

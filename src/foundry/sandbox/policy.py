@@ -74,22 +74,6 @@ def passed_on(**more: str) -> dict[str, str]:
     return {**known, **dict.fromkeys(_ONE_THREAD, "1"), **more}
 
 
-def training_policy(
-    train_dir: Path, out: Path, device: str, memory_bytes: int = 0, file_bytes: int = 1 << 36
-) -> Policy:
-    """For training agents' code: train shards and the workspace to read, the run's folder to write, and no compiler."""
-    scratch = str(out.absolute())
-    folders = {"HOME": scratch, "TMPDIR": scratch, "FOUNDRY_CACHE": scratch, "FOUNDRY_RUNS": scratch}
-    return Policy(
-        read=(train_dir.absolute(), _workspace()),
-        write=out.absolute(),
-        devices=() if device == "cpu" else accelerator_devices(),
-        env=passed_on(**folders, FOUNDRY_WORKSPACE=str(_workspace()), TORCHDYNAMO_DISABLE="1"),
-        memory_bytes=memory_bytes,
-        file_bytes=file_bytes,
-    )
-
-
 def contestant_policy(checkpoint: Path, device: str, threads: int) -> Policy:
     """For answering the judge: weights and the workspace to read, nothing to write; threads if it computes so."""
     return Policy(

@@ -1,4 +1,4 @@
-"""σ₀, the scale of a paired difference, pooled from the tests that were over before this one started.
+"""σ₀, the scale of a paired difference, pooled over past tests.
 
 It sets the size of the bets, so it changes a test's power and nothing else. May not: look at the test's own data.
 """
@@ -7,25 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 
 DEFAULT_SIGMA0_BPB = 0.01  # before any test: seed noise of a paired difference between small models, in bits per byte
 FEWEST_RESIDUALS = 3  # degrees of freedom below which the default stands
 NORMAL_MEDIAN = 0.6744897501960817  # the median of |x| for a standard normal x
-
-
-@dataclass(frozen=True)
-class PastTest:
-    """The paired differences of one test, and when it was over, as the ledger counts."""
-
-    concluded: int
-    differences: tuple[float, ...]
-
-
-def sigma0_before(started: int, tests: Iterable[PastTest], default_bpb: float = DEFAULT_SIGMA0_BPB) -> float:
-    """σ₀ for a test that starts at `started`: pooled over the tests concluded strictly earlier."""
-    return pooled_sigma0([test.differences for test in tests if test.concluded < started], default_bpb)
 
 
 def pooled_sigma0(groups: Iterable[Sequence[float]], default_bpb: float = DEFAULT_SIGMA0_BPB) -> float:

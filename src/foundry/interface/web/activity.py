@@ -13,7 +13,7 @@ from foundry.interface.web import candidates, curves
 from foundry.interface.web.lineage import NAME, Scale
 from foundry.ledger.campaigns import LEASE
 from foundry.ledger.file import LedgerFile
-from foundry.ledger.lease_holder import is_alive
+from foundry.ledger.lease import is_alive
 
 MOST_RUNNING = 8
 FINISHED_CURVES = 8
