@@ -30,6 +30,7 @@ VERBS: dict[str, tuple[type[Document], ...]] = {
     "diff": (runs.Diff,),
     "lineage": (runs.Lineage,),
     "report": (page.Reported,),
+    "serve": (page.Served,),
     "verify": (budget.Verified,),
     "budget": (budget.Budget,),
     "kinds": (recipes.Kinds,),

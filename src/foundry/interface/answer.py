@@ -28,6 +28,7 @@ PRINTERS: dict[type[Document], Callable[[Any], None]] = {
     campaign.History: report_campaign.history,
     campaign.Reproduced: report_campaign.reproduced,
     page.Reported: report_page.reported,
+    page.Served: report_page.served,
     budget.Budget: report.budget,
     budget.Verified: report.verify,
     budget.Reverted: report.reverted,

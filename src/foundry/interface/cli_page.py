@@ -1,7 +1,8 @@
-"""Commands that show the ledger as a page: report. They import no torch."""
+"""Commands that show the ledger as a page: report, serve. They import no torch."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -21,7 +22,8 @@ Campaign = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    app.command("report", rich_help_panel="Look")(options.command(report))
+    for verb in (report, serve):
+        app.command(verb.__name__, rich_help_panel="Look")(options.command(verb))
 
 
 def report(
@@ -37,6 +39,32 @@ def report(
     from foundry.interface.web.report import report as verb
 
     answer(verb(campaign, html, card), as_json)
+
+
+def serve(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Its port, or the next free one; 0: any.")] = 8776,
+    host: Annotated[
+        str, typer.Option(help="Its address; any but this machine's own needs --token-file.")
+    ] = "127.0.0.1",
+    token_file: Annotated[Path | None, typer.Option(help="Who looks must know the token in this file.")] = None,
+    campaign: Campaign = None,
+    as_json: Json = False,
+) -> None:
+    """Show the same page live in a browser while others work on the ledger; it only reads. Ctrl-C ends it.
+
+    Examples: foundry serve · foundry serve --port 9000 --campaign experiments/baseline.yaml
+    """
+    from foundry.documents.page import Served
+    from foundry.interface.web.serve import serve as verb
+
+    def told(document: Served, moved: str) -> None:
+        if moved:
+            sys.stderr.write(f"{moved}: this is {document.port}\n")
+        answer(document, as_json)
+        sys.stdout.flush()
+
+    with contextlib.suppress(KeyboardInterrupt):  # how it is ended
+        verb(host, port, token_file, campaign, told)
 
 
 def leave(baseline: Path, as_json: bool, progress: str | None) -> None:

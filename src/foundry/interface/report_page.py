@@ -14,3 +14,7 @@ def reported(document: page.Reported) -> None:
     )
     if document.card:
         console.print(f"Wrote {document.card}.")
+
+
+def served(document: page.Served) -> None:
+    console.print(f"The page: {document.url}   (Ctrl-C ends it)")

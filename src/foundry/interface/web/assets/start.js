@@ -94,7 +94,7 @@ function listen() {
   const source = new EventSource(`events?${query({ after: last })}`);
   source.addEventListener("open", () => say("live", "live"));
   const note = (event) => { if (event.lastEventId) last = event.lastEventId; };
-  source.addEventListener("page", (event) => { note(event); renewed(JSON.parse(event.data)); });
+  source.addEventListener("page", (event) => { note(event); renewed(JSON.parse(event.data).page); });
   source.addEventListener("curve", (event) => {
     note(event);
     const told = JSON.parse(event.data);
