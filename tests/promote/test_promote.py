@@ -302,6 +302,26 @@ def test_once_the_sealed_reads_are_spent_a_promotion_stands_without_a_test_score
     assert second["test_bpb"] is None and "16 times" in second["test_why"]
 
 
+def test_of_two_copies_of_a_sweep_both_say_the_one_promotion(fake_home: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    sealed, other = promotion._sealed, []
+
+    def swept() -> Any:
+        with FakeLab(Settings(jobs=2, device="cpu", judged_bytes=2048)) as lab:
+            return sweep(lab, BASELINE, SweepPlan(("lr:4e-3+norm:rmsnorm",), promote=True), lambda *pair: None)
+
+    def meanwhile(*asked: Any) -> Any:
+        monkeypatch.setattr(promotion, "_sealed", sealed)
+        other.append(swept())  # from the other's last look at the champion to its compare-and-swap
+        return sealed(*asked)
+
+    monkeypatch.setattr(promotion, "_sealed", meanwhile)
+    document = swept()
+    assert document.promoted == "lr:4e-3+norm:rmsnorm" and document.promotion == other[0].promotion
+    assert document.record == other[0].record
+    with Ledger.open() as ledger:
+        assert kinds(ledger) == ["adopt", "promote"]
+
+
 def test_a_campaign_goes_on_from_what_a_person_writes_while_it_is_in_court(fake_home: None) -> None:
     edits: list[str] = []
 

@@ -156,17 +156,29 @@ def _edited(path: Path) -> WorkError:
 
 def crown(lab: Lab, path: Path, arms: tuple[Arm, Arm], verdict: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Make the second arm's recipe the champion in place of the first's, on a verdict that says `better`; the id of the
-    promotion, and its record. Asked again after it was cut off it finishes what was begun: a verdict promotes once.
-    Raises WorkError as `promote`."""
+    promotion, and its record. Asked again after it was cut off it finishes what was begun, and where another copy of
+    the same command was first it finds that: a verdict promotes once. Raises WorkError as `promote`."""
     baseline, winner = arms[0].recipe, arms[1].recipe
-    last = lab.ledger.promotions.last(track_of(path))
-    if last is not None and last["verdict"] == verdict["comparison"] and last["to_fp"] == winner.fingerprint:
-        settle(lab.ledger, path, lab.say)  # it was promoted before this process was stopped
-        return last["id"], json.loads(last["effect"])
+    if (crowned := _crowned(lab, path, winner, verdict)) is not None:
+        return crowned
     _text_of(lab.ledger, path, baseline)  # a champion that is none any more costs no sealed reads
     told = {key: verdict[key] for key in RECORDED} | {"second_text": verdict.get("second_text")}
     record = {**told, "reference": arms[1].reference, **_sealed(lab, arms, verdict)}
-    return promote(lab.ledger, path, baseline, winner, verdict["comparison"], record), record
+    try:
+        return promote(lab.ledger, path, baseline, winner, verdict["comparison"], record), record
+    except WorkError:
+        if (crowned := _crowned(lab, path, winner, verdict)) is None:
+            raise
+        return crowned
+
+
+def _crowned(lab: Lab, path: Path, winner: Recipe, verdict: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    """The promotion that rests on this very verdict and its record, the file settled; None where there is none."""
+    last = lab.ledger.promotions.last(track_of(path))
+    if last is None or last["verdict"] != verdict["comparison"] or last["to_fp"] != winner.fingerprint:
+        return None
+    settle(lab.ledger, path, lab.say)
+    return last["id"], json.loads(last["effect"])
 
 
 def _sealed(lab: Lab, arms: tuple[Arm, Arm], verdict: dict[str, Any]) -> dict[str, Any]:
