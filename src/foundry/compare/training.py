@@ -25,7 +25,7 @@ def train(lab: Lab, name: Path, seed: int, resume: bool, fresh: bool, weights: b
     A checkpoint that exists is always resumed; `resume` insists that there is one, `fresh` removes it, `weights` makes
     the weights again where they are gone. None in all of torchrun's processes but the first. Raises RequestError.
     """
-    arm, seed = _recorded(lab, str(name)) if weights and not name.is_file() else (lab.arm_of(Recipe.load(name)), seed)
+    arm, seed = _recorded(lab, name.name) if weights and not name.is_file() else (lab.arm_of(Recipe.load(name)), seed)
     spec = lab.spec(arm, seed)
     if resume and not weights_folder(spec.id).is_dir():
         known = lab.ledger.runs.find(spec.id)

@@ -1,24 +1,54 @@
-"""Where state lives: the working directory, unless an environment variable moves it."""
+"""Where state lives: the working directory, or the folder that a caller stands in, unless an environment variable moves
+it.
+
+Nothing here is a process's: two threads, or two projects in one notebook, stand in folders of their own (`within`).
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 
 from foundry.core.errors import RequestError
 
+_here: ContextVar[tuple[Path, Mapping[str, str]]] = ContextVar("here", default=(Path(), {}))
+
+
+@contextlib.contextmanager
+def within(folder: Path | None = None, **variables: str | Path) -> Iterator[None]:
+    """Until the end, in this context alone: `folder` in the working directory's place, and variables with other values
+    than the environment's."""
+    before, moved = _here.get()
+    token = _here.set((before if folder is None else folder, {**moved, **{k: str(v) for k, v in variables.items()}}))
+    try:
+        yield
+    finally:
+        _here.reset(token)
+
+
+def root() -> Path:
+    """What relative names are taken from."""
+    return _here.get()[0]
+
+
+def environment() -> dict[str, str]:
+    """What a process that is started in `root()` needs in its environment to find the same places."""
+    return {**os.environ, **_here.get()[1]}
+
 
 def _named(variable: str) -> Path | None:
     """Where the variable says; None where it is unset, or set to nothing."""
-    text = os.environ.get(variable, "")
-    return Path(text) if text else None
+    text = _here.get()[1].get(variable, os.environ.get(variable, ""))
+    return root() / text if text else None
 
 
 def experiments() -> Path:
     """Recipes: the user's to edit and to commit."""
-    return _named("FOUNDRY_EXPERIMENTS") or Path("experiments")
+    return _named("FOUNDRY_EXPERIMENTS") or root() / "experiments"
 
 
 def baseline() -> Path:
@@ -28,7 +58,7 @@ def baseline() -> Path:
 
 def runs() -> Path:
     """The ledger, one folder a run, reports."""
-    return _named("FOUNDRY_RUNS") or Path("runs")
+    return _named("FOUNDRY_RUNS") or root() / "runs"
 
 
 def track(baseline: Path) -> str:
@@ -39,17 +69,17 @@ def track(baseline: Path) -> str:
 
 def former_track(baseline: Path) -> str:
     """Its name when names were taken from the working directory, wherever the runs were."""
-    return _below(Path.cwd(), baseline)
+    return _below(root().resolve(), baseline)
 
 
-def _below(root: Path, file: Path) -> str:
-    path = file.resolve()
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+def _below(folder: Path, file: Path) -> str:
+    path = (root() / file).resolve()
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
 
 
 def workspace() -> Path:
     """Code from agents, under the same relative paths as in the package."""
-    return _named("FOUNDRY_WORKSPACE") or Path("workspace")
+    return _named("FOUNDRY_WORKSPACE") or root() / "workspace"
 
 
 def corpora() -> Path:

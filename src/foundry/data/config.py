@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, SerializationInfo, SerializeAsAny, SerializerFunctionWrapHandler, model_serializer
 
+from foundry.core import places
 from foundry.core.section import IDENTITY, Section
 from foundry.data.sources import ReadingConfig
 from foundry.data.tokenizer import SLOT, TokenizerConfig
@@ -39,8 +40,8 @@ class DataConfig(Section):
         kind, _, path = self.source.partition(":")
         if kind != "file" or not path:
             return self.source
-        real = os.path.realpath(os.path.expanduser(path))
-        return f"file:{os.path.relpath(real) if Path(real).is_relative_to(Path.cwd()) else real}"
+        here, real = places.root().resolve(), os.path.realpath(places.root() / os.path.expanduser(path))
+        return f"file:{os.path.relpath(real, here) if Path(real).is_relative_to(here) else real}"
 
     @model_serializer(mode="wrap")
     def _identity(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:

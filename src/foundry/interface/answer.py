@@ -1,4 +1,6 @@
-"""The one way in which a verb's document is answered: as JSON, or told to a person by the printer that it has here."""
+"""The one way in which a verb's document is answered: as JSON, or told to a person by the printer that it has here; and
+the exit code that it stands for.
+"""
 
 from __future__ import annotations
 
@@ -46,3 +48,17 @@ PRINTERS: dict[type[Document], Callable[[Any], None]] = {
 
 def answer(document: Document, as_json: bool) -> None:
     emit(document) if as_json else PRINTERS[type(document)](document)
+
+
+def exit_code(document: Document) -> int:
+    """0: what was asked for is done, and holds; 1: it failed, or doesn't hold; 2: nothing of it could be asked for."""
+    match document:
+        case runs.Trained():
+            return int(document.status != "done")
+        case budget.Verified() | recipes.Checked():
+            return int(not document.ok)
+        case campaign.Reproduced():
+            return int(not document.reproduced)
+        case sweep.Sweep():
+            return 2 if document.all_refused else 0
+    return 0

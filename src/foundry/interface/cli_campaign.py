@@ -1,4 +1,4 @@
-"""Commands of the endless loop: campaign, propose, proposals, history, reproduce."""
+"""Verbs of the endless loop: campaign, propose, proposals, history, reproduce."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Annotated, Literal
 import typer
 
 from foundry.core.errors import RequestError
-from foundry.interface import cli_page, options
-from foundry.interface.answer import answer
+from foundry.documents import campaign as documents
+from foundry.interface import options
 from foundry.interface.cli_work import BASELINE, bench
-from foundry.interface.options import Json
 from foundry.interface.report import pair_line
 from foundry.interface.report_campaign import lines
 
@@ -38,7 +37,8 @@ def campaign(
     budget: options.ErrorBudget,
     min_effect: options.MinEffect = 0.0,
     how: options.Execution,
-) -> None:
+    display: options.Display,
+) -> documents.Campaign:
     """Propose, screen, certify and promote by itself, for ever or for a budget. Ctrl-C, kills and reboots lose nothing.
 
     Examples: foundry campaign --hours 8 · foundry campaign --runs 200 --strategy evolve --space space.yaml
@@ -48,10 +48,8 @@ def campaign(
     from foundry.campaign.run import campaign as verb
 
     plan = CampaignPlan(Limits(runs, flops, hours), strategy, space, match, min_effect, budget.rules)
-    with bench(how, jobs) as lab:
-        document = verb(lab, baseline, plan, pair_line(lab.say), lines(lab.say))
-    answer(document, how.as_json)
-    cli_page.leave(baseline, how.as_json, how.progress)
+    with bench(how, display, jobs) as lab:
+        return verb(lab, baseline, plan, pair_line(lab.say), lines(lab.say))
 
 
 def propose(
@@ -59,16 +57,14 @@ def propose(
     why: Annotated[str, typer.Option(help="What makes you think that it helps; kept with its result.")] = "",
     who: Annotated[str, typer.Option(help="Who proposes it.")] = "agent",
     baseline: Annotated[Path, typer.Option(help="The recipe that it must fit.")] = BASELINE,
-    as_json: Json = False,
-) -> None:
+) -> documents.Proposed:
     """Put a mutation into the queue that a running or later campaign takes first. What `mutate` refuses is refused.
 
     Example: foundry propose "attention:gqa_2kv+lr:1e-3" --why "fewer keys leave room for a higher rate"
     """
     from foundry.campaign.proposals import propose as verb
 
-    document = verb(baseline, mutation, why, who)
-    answer(document, as_json)
+    return verb(baseline, mutation, why, who)
 
 
 def proposals(
@@ -80,8 +76,7 @@ def proposals(
     status: Annotated[
         Literal["queued", "taken", "done", "refused"] | None, typer.Option(help="Only those that are so.")
     ] = None,
-    as_json: Json = False,
-) -> None:
+) -> documents.Proposals | documents.Proposal:
     """What was proposed and what became of it; --withdraw takes back one that still waits.
 
     Examples: foundry proposals --status queued · foundry proposals --withdraw 3 --why "tried by hand"
@@ -89,26 +84,23 @@ def proposals(
     from foundry.campaign import proposals as verbs
 
     if withdraw is not None:
-        return answer(verbs.withdraw(withdraw, why), as_json)
+        return verbs.withdraw(withdraw, why)
     if why:
         raise RequestError("usage.proposals", "--why", "this option is a withdrawal's", hint="add --withdraw NUMBER")
-    document = verbs.proposals(limit, status)
-    return answer(document, as_json)
+    return verbs.proposals(limit, status)
 
 
 def history(
     limit: options.Limit = 20,
     word: Annotated[str, typer.Option(help="Only trials with this family or mutation in them.")] = "",
-    as_json: Json = False,
-) -> None:
+) -> documents.History:
     """What campaigns tried, what it gave with its interval, what failed and why, which families pay.
 
     Example: foundry history --word attention --json
     """
     from foundry.campaign.history import history as verb
 
-    document = verb(limit, word)
-    answer(document, as_json)
+    return verb(limit, word)
 
 
 def reproduce(
@@ -116,17 +108,13 @@ def reproduce(
     pairs: Annotated[int, typer.Option(min=1, max=60, help="How many of its pairs to train again.")] = 8,
     jobs: options.Jobs = 0,
     device: options.Device = "auto",
-    progress: options.Progress = None,
-    as_json: Json = False,
-) -> None:
+    *,
+    display: options.Display,
+) -> documents.Reproduced:
     """Train a promotion's runs again from the ledger alone: did it come out bit for bit, or within its interval?
 
     Example: foundry reproduce 3fa9c1 --pairs 2
     """
-    from foundry.interface.progress import Display
     from foundry.promote.reproduce import reproduce as verb
 
-    with Display(progress, as_json) as display:
-        document = verb(promotion, pairs, jobs, device, display, display.say)
-    answer(document, as_json)
-    raise typer.Exit(0 if document.reproduced else 1)
+    return verb(promotion, pairs, jobs, device, display, display.say)

@@ -1,17 +1,14 @@
-"""Commands about code in the workspace: check, adopt, rebuild."""
+"""Verbs about code in the workspace: check, adopt, rebuild."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from foundry.documents import recipes
 from foundry.interface import options
-from foundry.interface.answer import answer
-from foundry.interface.options import Json
-from foundry.interface.report_code import to_adopt
 
 
 def register(app: typer.Typer) -> None:
@@ -21,28 +18,25 @@ def register(app: typer.Typer) -> None:
 
 def check(
     file: Annotated[Path, typer.Argument(help="A file in workspace/modules/SLOT/, or workspace/model.py.")],
-    progress: options.Progress = None,
-    as_json: Json = False,
-) -> None:
+    *,
+    display: options.Display,
+) -> recipes.Checked:
     """Try a workspace file against its slot's contract and the judge's probes. Exit code 1 when it breaks something.
 
     Example: foundry check workspace/modules/attention/mine.py
     """
-    from foundry.interface.progress import Display
     from foundry.promote.check import check as verb
 
-    with Display(progress, as_json) as display:
-        document = verb(file, display.say)
-    answer(document, as_json)
-    raise typer.Exit(0 if document.ok else 1)
+    return verb(file, display.say)
 
 
 def adopt(
     kind: Annotated[str, typer.Argument(help="SLOT:KIND, or KIND where one slot has it.")],
     force: Annotated[bool, typer.Option("--force", help="Also a part that was never promoted.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="You have read the source: don't ask.")] = False,
-    as_json: Json = False,
-) -> None:
+    *,
+    person: options.Person,
+) -> recipes.Adopted:
     """Move a promoted workspace part into the package, after showing its source and what was measured of it.
 
     Example: foundry adopt attention:mine
@@ -54,20 +48,16 @@ def adopt(
 
     with Ledger.open() as ledger:
         seen = look(ledger, kind, force)
-        if not as_json:
-            to_adopt(seen)
-        if not yes and (as_json or not sys.stdin.isatty() or not typer.confirm("Adopt it?")):
+        if not person.agrees(seen, yes):
             message = f"nothing was moved: {seen.trust}"
             raise RequestError("adopt.not_agreed", seen.from_, message, hint="read the source, then --yes")
-        document = verb(ledger, kind, force, seen.source)
-    answer(document, as_json)
+        return verb(ledger, kind, force, seen.source)
 
 
 def rebuild(
     recipe: Annotated[str, typer.Argument(help="Fingerprint of a recipe, or its beginning.")],
     folder: Annotated[Path, typer.Argument(help="A new folder to write it to.")],
-    as_json: Json = False,
-) -> None:
+) -> recipes.Rebuilt:
     """Write a recorded recipe and the code that it ran with, as they were.
 
     Example: foundry rebuild 5be0 rebuilt && FOUNDRY_WORKSPACE=rebuilt/workspace foundry train rebuilt/recipe.yaml
@@ -76,5 +66,4 @@ def rebuild(
     from foundry.ledger.recorded_code import rebuild as verb
 
     with Ledger.open() as ledger:
-        document = verb(ledger, recipe, folder)
-    answer(document, as_json)
+        return verb(ledger, recipe, folder)

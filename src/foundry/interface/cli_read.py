@@ -1,4 +1,4 @@
-"""Commands that only read: log, show, diff, lineage, verify, kinds. They import no torch."""
+"""Verbs that only read: log, show, diff, lineage, verify, kinds. They import no torch."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import typer
 
 from foundry.core import places
 from foundry.core.errors import RequestError
+from foundry.documents import runs
+from foundry.documents.budget import Budget, Verified
+from foundry.documents.comparison import ComparisonShown
 from foundry.documents.recipes import Kinds
 from foundry.documents.runs import Diff, Lineage, Log
 from foundry.interface import options
-from foundry.interface.answer import answer
-from foundry.interface.options import Json
+
+BASELINE = places.baseline()
 
 
 def register(app: typer.Typer) -> None:
@@ -25,8 +28,7 @@ def log(
     limit: options.Limit = 20,
     status: Annotated[str | None, typer.Option(help="queued, running, trained, done or failed.")] = None,
     stale: Annotated[bool, typer.Option("--stale", help="Runs of other code than today's.")] = False,
-    as_json: Json = False,
-) -> None:
+) -> Log:
     """The latest runs.
 
     Examples: foundry log --limit 50 --status failed · foundry log --stale
@@ -34,68 +36,58 @@ def log(
     from foundry.ledger import queries
 
     rows = queries.log(limit=limit, status=status, stale=stale)
-    document = Log(runs=tuple(rows), weights=queries.weights(), filtered=stale or status is not None)
-    answer(document, as_json)
+    return Log(runs=tuple(rows), weights=queries.weights(), filtered=stale or status is not None)
 
 
 def show(
     name: Annotated[str, typer.Argument(help="Id (or its beginning) of a run, recipe, comparison or promotion.")],
-    as_json: Json = False,
-) -> None:
+) -> runs.RunShown | runs.RecipeShown | ComparisonShown | runs.PromotionShown:
     """All that is known of one run, recipe, comparison or promotion.
 
     Example: foundry show 3fa9c1
     """
     from foundry.ledger import queries
 
-    document = queries.show(name)
-    answer(document, as_json)
+    return queries.show(name)
 
 
 def diff(
     a: Annotated[str, typer.Argument(help="Id of a run or recipe, or a YAML file.")],
     b: Annotated[str, typer.Argument(help="The same.")],
-    as_json: Json = False,
-) -> None:
+) -> Diff:
     """What differs between two recipes.
 
     Example: foundry diff experiments/baseline.yaml experiments/attn_gqa_2kv.yaml
     """
     from foundry.ledger import queries
 
-    document = Diff(edits=queries.diff(a, b))
-    answer(document, as_json)
+    return Diff(edits=queries.diff(a, b))
 
 
 def lineage(
-    baseline: Annotated[str, typer.Argument(help="The baseline file.")] = str(places.baseline()),
-    as_json: Json = False,
-) -> None:
+    baseline: Annotated[Path, typer.Argument(help="The baseline file.")] = BASELINE,
+) -> Lineage:
     """How the baseline came to be: every promotion, oldest first.
 
     Example: foundry lineage --json
     """
     from foundry.ledger import queries
 
-    document = Lineage(track=places.track(Path(baseline)), promotions=tuple(queries.lineage(baseline)))
-    answer(document, as_json)
+    return Lineage(track=places.track(baseline), promotions=tuple(queries.lineage(str(baseline))))
 
 
 def verify(
     head: Annotated[
         str | None, typer.Option(help="A head that was printed before, noted elsewhere: the chain must contain it.")
     ] = None,
-    as_json: Json = False,
-) -> None:
+) -> Verified:
     """Whether the lineage is the one that was made: its seals, verdicts, budget and files. Exit code 1 where it isn't.
 
     Examples: foundry verify · foundry verify --head 3fa9c1d20b77 --json
     """
     from foundry.promote.verify import verify as verb
 
-    document = verb(head)
-    answer(document, as_json)
-    raise typer.Exit(0 if document.ok else 1)
+    return verb(head)
 
 
 def budget(
@@ -106,8 +98,7 @@ def budget(
     who: Annotated[str, typer.Option(help="Who opens it; default: the user.")] = "",
     *,
     season: options.ErrorBudget,
-    as_json: Json = False,
-) -> None:
+) -> Budget:
     """What is left of the error budget, and what the next certification needs.
 
     Examples: foundry budget --json · foundry budget --new-season --q 0.05 --why "another corpus from today"
@@ -122,11 +113,10 @@ def budget(
             verb.new_season(ledger, rules, who, why)
     elif rules.given or why or who:
         raise RequestError("usage.budget", "--new-season", "these options are a new season's", hint="add --new-season")
-    document = verb.summary()
-    answer(document, as_json)
+    return verb.summary()
 
 
-def kinds(as_json: Json = False) -> None:
+def kinds() -> Kinds:
     """The swappable parts: every slot, its kinds, a line on each.
 
     Example: foundry kinds --json
@@ -134,4 +124,4 @@ def kinds(as_json: Json = False) -> None:
     from foundry.core.slots import SLOTS
 
     slots = {slot.name: {kind: slot.describe(kind) for kind in slot.kinds()} for slot in SLOTS}
-    answer(Kinds(slots=slots), as_json)
+    return Kinds(slots=slots)

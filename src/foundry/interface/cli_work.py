@@ -1,4 +1,4 @@
-"""Commands that work: mutate, train, sweep, compare, sample, data prepare, revert."""
+"""Verbs that work: mutate, train, sweep, compare, sample, data, revert."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from foundry.core import places
+from foundry.documents import recipes, runs
 from foundry.documents.budget import Reverted
-from foundry.interface import cli_page, options
-from foundry.interface.answer import answer
-from foundry.interface.options import Json
+from foundry.documents.comparison import Comparison
+from foundry.documents.sweep import Sweep
+from foundry.interface import options
 from foundry.interface.report import pair_line
 
 if TYPE_CHECKING:
@@ -28,19 +29,19 @@ def register(app: typer.Typer) -> None:
         app.command(verb.__name__, rich_help_panel="The loop")(options.command(verb))
     for verb in (sample, revert):
         app.command(verb.__name__, rich_help_panel="After it")(options.command(verb))
+    data_app.command("prepare")(options.command(data))
     app.add_typer(data_app, name="data", rich_help_panel="After it")
 
 
 @contextmanager
-def bench(how: options.Execution, jobs: int = 1, retry: bool = False) -> Iterator[Lab]:
-    """A lab with a progress display on stderr."""
+def bench(how: options.Execution, display: options.Display, jobs: int = 1, retry: bool = False) -> Iterator[Lab]:
+    """A lab that tells the display of its runs."""
     from foundry.compare.session import Lab, Settings
     from foundry.execute.result import Limits
-    from foundry.interface.progress import Display
 
     limits = Limits(how.wall_seconds, how.stall_seconds, int(how.memory_gb * 1e9))
     settings = Settings(jobs, how.device, how.judged_bytes, limits, retry)
-    with Display(how.progress, how.as_json) as display, Lab(settings, display, display.say) as lab:
+    with Lab(settings, display, display.say) as lab:
         yield lab
 
 
@@ -49,21 +50,19 @@ def mutate(
     variant: Annotated[str | None, typer.Argument(help="A variant of the family.")] = None,
     baseline: Annotated[Path, typer.Option(help="The recipe to change.")] = BASELINE,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that was edited by hand.")] = False,
-    as_json: Json = False,
-) -> None:
+) -> recipes.Catalogue | recipes.Mutated:
     """Write a mutated recipe to experiments/; without arguments, list all families and variants.
 
     Examples: foundry mutate attention gqa_2kv · foundry mutate attention:gqa_2kv+norm:rmsnorm ·
     foundry mutate set:train.optimizer.lr=2e-3
     """
-
     if family is None:
         from foundry.mutate.catalogue import catalogue
 
-        return answer(catalogue(), as_json)
+        return catalogue()
     from foundry.mutate import parse, write
 
-    return answer(write(baseline, parse(family, variant), places.experiments(), force=force).document, as_json)
+    return write(baseline, parse(family, variant), places.experiments(), force=force).document
 
 
 def train(
@@ -75,7 +74,8 @@ def train(
     retry: options.Retry = False,
     *,
     how: options.Execution,
-) -> None:
+    display: options.Display,
+) -> runs.Trained | None:
     """Train one recipe and score it. Ctrl-C saves; the same command goes on.
 
     Examples: foundry train experiments/baseline.yaml --seed 3 ·
@@ -83,12 +83,9 @@ def train(
     """
     from foundry.compare.training import train as verb
 
-    with bench(how, retry=retry) as lab:
+    with bench(how, display, retry=retry) as lab:
         result = verb(lab, recipe, seed, resume, fresh, weights)
-    if result is None:  # one of torchrun's processes that keeps no ledger
-        return
-    answer(result.document, how.as_json)
-    raise typer.Exit(0 if result.ok else 1)
+    return result and result.document
 
 
 def sweep(
@@ -105,7 +102,8 @@ def sweep(
     again: Annotated[bool, typer.Option("--again", help="Certify anew what has a verdict already.")] = False,
     retry: options.Retry = False,
     how: options.Execution,
-) -> None:
+    display: options.Display,
+) -> Sweep:
     """Train variants beside the baseline, rank them, and with --promote certify the best.
 
     Examples: foundry sweep norm rmsnorm layernorm --promote --jobs 8 · foundry sweep position ·
@@ -116,11 +114,8 @@ def sweep(
     from foundry.promote.sweep import sweep as verb
 
     plan = SweepPlan(tuple(expand(mutations)), promote, seeds, match, tune, min_effect, budget.rules, again)
-    with bench(how, jobs, retry) as lab:
-        document = verb(lab, baseline, plan, pair_line(lab.say))
-    answer(document, how.as_json)
-    cli_page.leave(baseline, how.as_json, how.progress)
-    raise typer.Exit(2 if document.all_refused else 0)
+    with bench(how, display, jobs, retry) as lab:
+        return verb(lab, baseline, plan, pair_line(lab.say))
 
 
 def compare(
@@ -139,7 +134,8 @@ def compare(
     retry: options.Retry = False,
     *,
     how: options.Execution,
-) -> None:
+    display: options.Display,
+) -> Comparison:
     """Compare two recipes on shared seeds and an equal budget.
 
     Example: foundry compare experiments/baseline.yaml experiments/attn_gqa_2kv.yaml --json
@@ -148,10 +144,8 @@ def compare(
     from foundry.compare.comparison import Rules
 
     rules, chosen = Rules(alpha, max_pairs, min_effect), options.seed_list(seeds)
-    with bench(how, jobs, retry) as lab:
-        document = verb(lab, baseline, candidate, rules, match, tune, chosen, again, pair_line(lab.say))
-    answer(document, how.as_json)
-    cli_page.leave(baseline, how.as_json, how.progress)
+    with bench(how, display, jobs, retry) as lab:
+        return verb(lab, baseline, candidate, rules, match, tune, chosen, again, pair_line(lab.say))
 
 
 def sample(
@@ -161,19 +155,16 @@ def sample(
     temperature: Annotated[float, options.real(0, 1000, "0 takes the likeliest token each time.")] = 0.8,
     top_k: Annotated[int, typer.Option(min=0, max=1 << 30, help="Choose among the likeliest k; 0 for all.")] = 0,
     seed: options.Seed = 0,
-    progress: options.Progress = None,
-    as_json: Json = False,
-) -> None:
+    *,
+    display: options.Display,
+) -> recipes.Sampled:
     """Generate text with a trained run.
 
     Example: foundry sample 3fa9c1 "To be, or" --tokens 200
     """
     from foundry.execute.sampling import sample as verb
-    from foundry.interface.progress import Display
 
-    with Display(progress, as_json) as display:
-        document = verb(run, prompt, tokens, temperature, top_k, seed, display.say)
-    answer(document, as_json)
+    return verb(run, prompt, tokens, temperature, top_k, seed, display.say)
 
 
 def revert(
@@ -181,8 +172,7 @@ def revert(
     to: Annotated[
         str | None, typer.Option(help="Fingerprint of the champion to go back to; default: the last.")
     ] = None,
-    as_json: Json = False,
-) -> None:
+) -> Reverted:
     """Put an earlier baseline back, on the record.
 
     Example: foundry revert --to 5be0
@@ -191,12 +181,10 @@ def revert(
     from foundry.promote.promote import revert as verb
 
     with Ledger.open() as ledger:
-        document = Reverted.from_dict(verb(ledger, baseline, to))
-    answer(document, as_json)
+        return Reverted.from_dict(verb(ledger, baseline, to))
 
 
-@data_app.command("prepare")
-def data_prepare(
+def data(
     source: Annotated[str, typer.Argument(help="builtin:NAME (shakespeare, networkx, python), file:PATH or hf:NAME.")],
     tokenizer: Annotated[
         str, typer.Option(help="char, bytes or bpe; a mapping for its fields: {kind: bpe, …}.")
@@ -206,9 +194,9 @@ def data_prepare(
         typer.Option(help="How documents are read: {field: text, join: …, line_ends: keep|unix, on_bad: fail|skip}."),
     ] = "{}",
     baseline: Annotated[Path, typer.Option(help="The recipe that is to train on it.")] = BASELINE,
-    progress: options.Progress = None,
-    as_json: Json = False,
-) -> None:
+    *,
+    display: options.Display,
+) -> recipes.Prepared:
     """Tokenize and pack a corpus, once; says which commands train on it.
 
     Examples: foundry data prepare file:texts/*.jsonl --tokenizer "{kind: bpe, vocab_size: 4096}" ·
@@ -218,12 +206,9 @@ def data_prepare(
     from foundry.core.section import validate
     from foundry.data.config import DataConfig
     from foundry.data.prepare import prepare, summary
-    from foundry.interface.progress import Display
     from foundry.mutate.on_data import commands_to_train
 
     asked = {"tokenizer": tokenizer, "reading": reading}
     values = {name: yaml_io.parse_value(text, f"--{name}") for name, text in asked.items()}
     config = validate(DataConfig, {"source": source, **values}, "data")
-    with Display(progress, as_json) as display:
-        document = summary(prepare(config, display.say), commands_to_train(baseline, config))
-    answer(document, as_json)
+    return summary(prepare(config, display.say), commands_to_train(baseline, config))

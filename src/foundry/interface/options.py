@@ -1,14 +1,15 @@
 """The options that several commands share, said once: each with its type, bounds and help, those that go together as a
-group. May not: act on them.
+group; and a verb, a function of such options that returns a document, as a command. May not: act on them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, cast, get_type_hints
 
 import typer
 
@@ -16,6 +17,7 @@ from foundry.core.errors import RequestError
 
 if TYPE_CHECKING:
     from foundry.compare.alpha_spending import BudgetRules
+    from foundry.documents.recipes import Adoptable
     from foundry.stats.error_budget import Control as ErrorControl
 
 LARGEST_SEED = 2**63 - 1
@@ -68,15 +70,13 @@ Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000_000, help=
 
 @dataclass(frozen=True)
 class Execution:
-    """How a command's runs are computed, and how it tells of them."""
+    """How a command's runs are computed."""
 
     device: Device = "auto"
     judged_bytes: JudgedBytes = 1 << 15
     wall_seconds: WallSeconds = 86400.0
     stall_seconds: StallSeconds = 300.0
     memory_gb: MemoryGb = 0.0
-    progress: Progress = None
-    as_json: Json = False
 
 
 @dataclass(frozen=True)
@@ -97,20 +97,72 @@ class ErrorBudget:
         return rules
 
 
-def command(verb: Callable[..., None]) -> Callable[..., None]:
-    """The verb as typer takes it: in the place of a parameter whose type is a group stand the group's options."""
-    hints = get_type_hints(verb, include_extras=True)
-    groups: dict[str, type[Any]] = {name: hint for name, hint in hints.items() if hint in (Execution, ErrorBudget)}
-    options: dict[str, tuple[Any, Any]] = {}
+class Display(Protocol):
+    """Who is told how far a verb is: a terminal, a program, nobody. A `Watcher` that hears lines too."""
+
+    def say(self, line: str) -> None: ...
+    def started(self, spec: Any, stage: str) -> None: ...
+    def progressed(self, spec: Any, stage: str, facts: dict[str, Any]) -> None: ...
+    def ended(self, result: Any) -> None: ...
+
+
+class Person(Protocol):
+    """Who answers for what a machine may not decide."""
+
+    def agrees(self, seen: Adoptable, given: bool) -> bool:
+        """Whether a person agrees to what was shown; given: beforehand."""
+        ...
+
+
+GROUPS = (Execution, ErrorBudget)
+INJECTED = (Display, Person)
+"""What a skin gives a verb, and nobody who calls it."""
+
+
+def flat(verb: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
+    """A verb's options, name → (type, default): in the place of a parameter whose type is a group stand the group's.
+    Its display is none of them."""
+    found: dict[str, tuple[Any, Any]] = {}
     for name, parameter in inspect.signature(verb).parameters.items():
-        types = get_type_hints(groups[name], include_extras=True) if name in groups else {}
-        own = {field.name: (types[field.name], field.default) for field in fields(groups[name])} if types else {}
-        options |= own or {name: (hints[name], parameter.default)}
+        hint = get_type_hints(verb, include_extras=True)[name]
+        if hint in GROUPS:
+            types = get_type_hints(hint, include_extras=True)
+            found |= {field.name: (types[field.name], field.default) for field in fields(hint)}
+        elif hint not in INJECTED:
+            found[name] = hint, parameter.default
+    return found
+
+
+def grouped(verb: Callable[..., Any], given: dict[str, Any], skin: Any) -> dict[str, Any]:
+    """What the verb is called with, of its options as `flat` has them; `skin` is its display, and its person."""
+    given = dict(given)
+    for name, hint in get_type_hints(verb).items():
+        if hint in GROUPS:
+            given[name] = hint(**{field.name: given.pop(field.name) for field in fields(hint)})
+        elif hint in INJECTED:
+            given[name] = skin
+    return given
+
+
+def command(verb: Callable[..., Any]) -> Callable[..., None]:
+    """The verb as typer takes it: its options, `--progress` where it has a display, and `--json`. The command prints
+    the document that the verb returns (None: nothing), and ends with the exit code that the document stands for."""
+    options = flat(verb)
+    needs = [hint for hint in get_type_hints(verb).values() if hint in INJECTED]
+    if Display in needs:
+        options["progress"] = Progress, None
+    options["as_json"] = Json, False
 
     @functools.wraps(verb)
     def called(**given: Any) -> None:
-        made = {n: group(**{f.name: given.pop(f.name) for f in fields(group)}) for n, group in groups.items()}
-        verb(**given, **made)
+        from foundry.interface.answer import answer, exit_code
+
+        as_json, progress = given.pop("as_json"), given.pop("progress", None)
+        with _terminal(progress, as_json) if needs else contextlib.nullcontext() as terminal:
+            document = verb(**grouped(verb, given, terminal))
+        if document is not None:
+            answer(document, as_json)
+            raise typer.Exit(exit_code(document))
 
     parameters = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
@@ -119,6 +171,12 @@ def command(verb: Callable[..., None]) -> Callable[..., None]:
     called.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue]
     called.__annotations__ = {name: hint for name, (hint, _) in options.items()}
     return called
+
+
+def _terminal(progress: Any, as_json: bool) -> Any:
+    from foundry.interface.progress import Terminal
+
+    return Terminal(progress, as_json)
 
 
 def seed_list(text: str) -> tuple[int, ...]:

@@ -1,5 +1,5 @@
-"""Progress on stderr: live bars on a terminal, else a line at times; as lines of JSON, or none. May not: write to
-stdout.
+"""Progress on stderr: live bars on a terminal, else a line at times; as lines of JSON, or none; or as calls of a
+caller's own function. May not: write to stdout.
 """
 
 from __future__ import annotations
@@ -8,14 +8,18 @@ import json
 import math
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Literal, Self
 
+import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from foundry.core import files
 from foundry.core.pace import LINE_SECONDS
+from foundry.documents.recipes import Adoptable
 from foundry.execute.result import RunResult
+from foundry.interface.report_code import to_adopt
 from foundry.interface.terminal import PlainConsole, shown
 from foundry.ledger.run_spec import RunSpec
 
@@ -25,9 +29,13 @@ Mode = Literal["plain", "json", "none"]
 class Display:
     """A `Watcher` for people and programs. Use as a context manager; `say` prints a line above the bars."""
 
+    every_seconds = LINE_SECONDS
+    """How often a run's step is told."""
+
     def __init__(self, progress: Mode | None = None, as_json: bool = False) -> None:
         """progress: by default JSON where the document on stdout is, else plain."""
         self.mode: Mode = progress or ("json" if as_json else "plain")
+        self.as_json = as_json
         self.console = PlainConsole(stderr=True)
         self.live = self.console.is_terminal and self.mode == "plain"
         self._bars = Progress(
@@ -62,7 +70,10 @@ class Display:
     def _json(self, **facts: Any) -> None:
         """One JSON object on one line of stderr, ASCII alone: nothing foreign reaches the terminal as it is."""
         if self.mode == "json":
-            print(json.dumps(files.as_json(facts)), file=sys.stderr, flush=True)
+            self.tell(files.as_json(facts))
+
+    def tell(self, facts: dict[str, Any]) -> None:
+        print(json.dumps(facts), file=sys.stderr, flush=True)
 
     # -- Watcher ---------------------------------------------------------------------------------------------------
 
@@ -87,7 +98,7 @@ class Display:
         text = f"step {step}/{steps}" + (f"  loss {loss:.3f}" if loss is not None else "")
         if self.live and spec.id in self._tasks:
             self._bars.update(self._tasks[spec.id], completed=step / steps, facts=text)
-        elif not self.live and now - self._said.get(spec.id, 0) > LINE_SECONDS:
+        elif not self.live and now - self._said.get(spec.id, 0) >= self.every_seconds:
             self._said[spec.id] = now
             tokens_per_second = rate and round(rate * spec.recipe.step_tokens, 1)
             eta_seconds = rate and round((steps - step) / rate, 1)
@@ -112,6 +123,32 @@ class Display:
             self.say(f"  {_label(result.spec)}  {result.bpb:.4f} {unit}  ({cost})")
         else:
             self.say(f"  {_label(result.spec)}  failed: {result.reason}  {last_line}")
+
+
+class Terminal(Display):
+    """A command's: it can ask whoever sits there."""
+
+    def agrees(self, seen: Adoptable, given: bool) -> bool:
+        if not self.as_json:
+            to_adopt(seen)
+        return given or (not self.as_json and sys.stdin.isatty() and typer.confirm("Adopt it?"))
+
+
+class Calls(Display):
+    """A program's: each fact is a call, and nothing is printed. Without a function nobody is told."""
+
+    every_seconds = 0.5
+
+    def __init__(self, function: Callable[[dict[str, Any]], object] | None) -> None:
+        super().__init__("json" if function is not None else "none")
+        self._function = function
+
+    def tell(self, facts: dict[str, Any]) -> None:
+        assert self._function is not None  # the mode says so
+        self._function(facts)
+
+    def agrees(self, seen: Adoptable, given: bool) -> bool:
+        return given
 
 
 def _label(spec: RunSpec) -> str:

@@ -163,7 +163,7 @@ def diff(a: str, b: str, path: Path | None = None) -> tuple[Edit, ...]:
 
     Of two runs also what else differs (`run.seed`, …). Raises RequestError for what can't be found, and for a file that
     `train` would refuse."""
-    files = [name for name in (a, b) if name.endswith((".yaml", ".yml")) or Path(name).is_file()]
+    files = [name for name in (a, b) if name.endswith((".yaml", ".yml")) or (places.root() / name).is_file()]
     known = dict(zip(files, _validated(files), strict=True)) if files else {}
     with reading(path) as file:
         old, new = (known[name] if name in known else _content(file, name) for name in (a, b))
@@ -173,7 +173,8 @@ def diff(a: str, b: str, path: Path | None = None) -> tuple[Edit, ...]:
 def _validated(files: list[str]) -> list[dict[str, Any]]:
     """The recipes in files, every default written out. Raises RequestError. What a recipe may hold is in the code of
     its parts, and that imports torch: a process of its own reads them."""
-    done = subprocess.run([sys.executable, "-P", "-m", "foundry.recipe", *files], capture_output=True, text=True)
+    command, env = [sys.executable, "-P", "-m", "foundry.recipe", *files], places.environment()
+    done = subprocess.run(command, capture_output=True, text=True, cwd=places.root(), env=env)
     if done.returncode:
         raise WorkError("diff.unread", ", ".join(files), (done.stderr.splitlines() or ["no answer"])[-1])
     found = json.loads(done.stdout)

@@ -7,7 +7,6 @@ passes can still fail in a run. May not: import the file, read judged data, writ
 from __future__ import annotations
 
 import importlib
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 
 from foundry.contract import hint
-from foundry.core import code
+from foundry.core import code, places
 from foundry.core.errors import FoundryError, RequestError, RunFailure
 from foundry.core.files import why_no_file
 from foundry.core.pace import now_and_then
@@ -124,31 +123,25 @@ def check(file: Path, say: Callable[[str], None] = lambda line: None) -> Checked
 
 def _tried(place: Place, tier: str, say: Callable[[str], None]) -> tuple[list[str], list[Fault], str]:
     """Clauses passed, faults, and the end of what the code printed."""
-    before = os.environ.get("FOUNDRY_WORKSPACE")
-    os.environ["FOUNDRY_WORKSPACE"] = str(place.workspace)  # the judge's contestants look there
-    try:
-        with tempfile.TemporaryDirectory(prefix="foundry-check-") as name:
-            folder = Path(name)
-            printed = folder / "printed.txt"  # never on our own stdout, where the document goes
-            say(f"trying {place.kind} against its contract, in a sandbox ({tier}), for {SECONDS:g} s at most")
-            passed, faults = _inside(place, folder / "sandbox", printed, tier, now_and_then(say))
-            if "trains" in passed or not faults:
-                for state in ("fresh", "trained"):
-                    say(f"judging it with {state} weights")
-                    fault = _probed(place, folder, state, tier)
-                    if fault is not None:
-                        faults.append(fault)
-                        break
-                else:
-                    passed.append("judged")
-            with printed.open("rb") as file:
-                file.seek(max(0, printed.stat().st_size - PRINTED_BYTES))
-                return passed, faults, printable(file.read().decode(errors="replace"))
-    finally:
-        if before is None:
-            del os.environ["FOUNDRY_WORKSPACE"]
-        else:
-            os.environ["FOUNDRY_WORKSPACE"] = before
+    # The judge's contestants look for their code in `workspace()`.
+    there = places.within(FOUNDRY_WORKSPACE=place.workspace)
+    with there, tempfile.TemporaryDirectory(prefix="foundry-check-") as name:
+        folder = Path(name)
+        printed = folder / "printed.txt"  # never on our own stdout, where the document goes
+        say(f"trying {place.kind} against its contract, in a sandbox ({tier}), for {SECONDS:g} s at most")
+        passed, faults = _inside(place, folder / "sandbox", printed, tier, now_and_then(say))
+        if "trains" in passed or not faults:
+            for state in ("fresh", "trained"):
+                say(f"judging it with {state} weights")
+                fault = _probed(place, folder, state, tier)
+                if fault is not None:
+                    faults.append(fault)
+                    break
+            else:
+                passed.append("judged")
+        with printed.open("rb") as file:
+            file.seek(max(0, printed.stat().st_size - PRINTED_BYTES))
+            return passed, faults, printable(file.read().decode(errors="replace"))
 
 
 def _inside(

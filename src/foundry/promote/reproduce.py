@@ -6,10 +6,7 @@ re-measurement, and nothing that was trained before is at hand. May not: change 
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -50,8 +47,9 @@ def reproduce(name: str, pairs: int, jobs: int, device: str, watcher: Watcher, s
                 rebuild(ledger, arm.recipe, Path(folder) / side)
             recorded = [_recorded(arm.recipe, seed, verdict.split, arm.budget_tokens) for seed in seeds]
             say(f"training {len(seeds)} runs of the {side} again, from nothing")
-            with _elsewhere(Path(folder) / side):
-                results = _again(Path(folder) / side, recorded, verdict.split, (jobs, device), watcher, say)
+            there = Path(folder) / side
+            with places.within(FOUNDRY_RUNS=there / "runs", FOUNDRY_WORKSPACE=there / WORKSPACE):
+                results = _again(there, recorded, verdict.split, (jobs, device), watcher, say)
             rows += [_row(side, old, new) for old, new in zip(recorded, results, strict=True)]
     return _document(promotion, verdict, rows)
 
@@ -62,19 +60,6 @@ def _recorded(fingerprint: str, seed: int, split: str, tokens: int) -> dict[str,
     if row is None:
         raise WorkError("reproduce.not_recorded", fingerprint[:12], f"the ledger has no score of seed {seed}")
     return row
-
-
-@contextmanager
-def _elsewhere(folder: Path) -> Iterator[None]:
-    """Runs and workspace below `folder`, whatever is set outside."""
-    moved = {"FOUNDRY_RUNS": str(folder / "runs"), "FOUNDRY_WORKSPACE": str(folder / WORKSPACE)}
-    before = {key: os.environ.get(key) for key in moved}
-    os.environ.update(moved)
-    try:
-        yield
-    finally:
-        for key, value in before.items():
-            os.environ.pop(key) if value is None else os.environ.update({key: value})
 
 
 def _again(

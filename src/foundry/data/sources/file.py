@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, final
 
+from foundry.core import places
 from foundry.core.errors import RequestError
 from foundry.data.sources import Document, Reader, Source, parquet
 from foundry.data.sources.compressed import SUFFIXES, opened
@@ -63,7 +64,7 @@ class Files(Source):
     def _paths(self) -> list[Path]:
         """The files, sorted; in a folder, what is hidden or in another format is passed over."""
         try:
-            root = Path(self.path).expanduser()
+            root = places.root() / Path(self.path).expanduser()
         except RuntimeError:
             message = f"nobody knows what home is in {self.path}"
             raise RequestError("data.no_home", "data.source", message, hint="write the path in full") from None
