@@ -42,6 +42,10 @@ class FoundryError(Exception):
         # One line that any terminal can print, whatever was put in: control characters and lone surrogates are escaped.
         return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in " ".join(text.split()))
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the line, and not where in Foundry it came from."""
+        return [str(self)]
+
     def under(self, prefix: str) -> FoundryError:
         """The same error, its path moved below `prefix`."""
         self.path = ".".join(part for part in (prefix, self.path) if part)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 
-from foundry.core.errors import RequestError
+from foundry.core.errors import RequestError, WorkError
 
 _here: ContextVar[tuple[Path, Mapping[str, str]]] = ContextVar("here", default=(Path(), {}))
 
@@ -114,3 +114,12 @@ def mend(path: str) -> str:
             if path and Path(path).absolute().is_relative_to(place().absolute()):
                 return f"give yourself permission, or set {variable} to a folder that you may write"
     return ""
+
+
+def refused(error: OSError | MemoryError) -> WorkError:
+    """What the machine refuses, in one line with the mend."""
+    if isinstance(error, MemoryError):
+        hint = "raise its limit (ulimit -v), or free some"
+        return WorkError("os.memory", "", "this process may have no more memory", hint=hint)
+    file, message = str(error.filename or ""), str(error.strerror or error)
+    return WorkError(f"os.{type(error).__name__}", file, message, hint=mend(file))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from foundry.documents.document import Document, Integer, Interval
+from foundry.documents.runs import Edit
 
 
 class Spent(Document):
@@ -79,6 +80,16 @@ class Trial(Document):
     budget_share: float | None = None
     fresh_gains_bpb: tuple[float, ...] | None = None
     flops: float | None = None
+
+
+class Asked(Document):
+    """A mutation that a strategy would try next, and the recipe that it makes."""
+
+    mutation: str
+    by: str
+    why: str
+    recipe: str
+    edits: tuple[Edit, ...]
 
 
 class Certification(Document):

@@ -7,6 +7,8 @@ from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from typing import Annotated, Any, Self, Union, cast, dataclass_transform, get_args, get_origin, get_type_hints
 
+from foundry.documents.html import as_html
+
 
 class Big:
     """Marks an integer that is a string in JSON beyond 2^53 (core/files.py)."""
@@ -26,6 +28,10 @@ class Document:
 
     def __getitem__(self, key: str) -> Any:
         return self.to_dict()[key]
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        return as_html(type(self).__name__, self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: dicts, lists, strings, numbers, None."""

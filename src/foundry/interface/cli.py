@@ -80,12 +80,8 @@ def _run(arguments: list[str], as_json: bool) -> int:
     except (KeyboardInterrupt, typer.Abort):
         _fail(WorkError("interrupted", "", "interrupted", hint="the same command goes on from here"), as_json)
         return 130
-    except MemoryError:
-        hint = "raise its limit (ulimit -v), or free some"
-        return _fail(WorkError("os.memory", "", "this process may have no more memory", hint=hint), as_json)
-    except OSError as error:
-        file, message = str(error.filename or ""), str(error.strerror or error)
-        return _fail(WorkError(f"os.{type(error).__name__}", file, message, hint=places.mend(file)), as_json)
+    except (MemoryError, OSError) as error:
+        return _fail(places.refused(error), as_json)
     except Exception as error:
         if os.environ.get("FOUNDRY_DEBUG"):
             raise

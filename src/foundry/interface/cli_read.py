@@ -16,7 +16,7 @@ from foundry.documents.recipes import Kinds
 from foundry.documents.runs import Diff, Lineage, Log
 from foundry.interface import options
 
-BASELINE = places.baseline()
+BASELINE = options.BASELINE
 
 
 def register(app: typer.Typer) -> None:

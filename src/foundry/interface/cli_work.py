@@ -20,7 +20,7 @@ from foundry.interface.report import pair_line
 if TYPE_CHECKING:
     from foundry.compare.session import Lab
 
-BASELINE = places.baseline()
+BASELINE = options.BASELINE
 data_app = typer.Typer(no_args_is_help=True, help="Prepared data.")
 
 

@@ -7,13 +7,18 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import operator
+import os
+import types
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, cast, get_type_hints
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Union, cast, get_args, get_origin, get_type_hints
 
 import typer
 
-from foundry.core.errors import RequestError
+from foundry.core import places
+from foundry.core.errors import RequestError, shown
 
 if TYPE_CHECKING:
     from foundry.compare.alpha_spending import BudgetRules
@@ -21,6 +26,8 @@ if TYPE_CHECKING:
     from foundry.stats.error_budget import Control as ErrorControl
 
 LARGEST_SEED = 2**63 - 1
+BASELINE = places.baseline()
+"""The default of a command, which stands in one folder for good; of a program's call it is `places.baseline()` then."""
 
 
 def real(low: float, high: float, help: str, *names: str) -> Any:
@@ -142,6 +149,50 @@ def grouped(verb: Callable[..., Any], given: dict[str, Any], skin: Any) -> dict[
         elif hint in INJECTED:
             given[name] = skin
     return given
+
+
+def checked(name: str, hint: Any, value: Any) -> Any:
+    """What a program gave for an option, as a command would have it. Raises RequestError for what no command takes."""
+    kind, *about = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    if value is BASELINE:
+        return places.baseline()
+    kinds = [each for each in get_args(kind) if each is not type(None)] if get_origin(kind) in UNIONS else [kind]
+    if value is None and kinds != [kind]:
+        return None
+    kind, bounds = kinds[0], about[0] if about else None
+    low, high = getattr(bounds, "min", None), getattr(bounds, "max", None)
+    if get_origin(kind) is Literal:
+        if value in get_args(kind):
+            return value
+        raise RequestError("usage", name, "not one of them", got=value, choices=get_args(kind))
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
+        made = _made(kind, value)
+        if (low is None or made >= low) and (high is None or made <= high) and made == made:
+            return made
+    what = WORDS.get(kind, "text")
+    span = "" if low is None and high is None else f" from {low} to {high}"
+    raise RequestError("usage", name, f"takes {what}{span}, not {shown(value)}", got=value)
+
+
+UNIONS = (Union, types.UnionType)
+WORDS = {bool: "True or False", int: "a whole number", float: "a number", Path: "a path", list[str]: "words"}
+
+
+def _made(kind: Any, value: Any) -> Any:
+    """`value` as `kind`. Raises TypeError, ValueError or OverflowError."""
+    if kind is Path:
+        return places.root() / os.fspath(value)
+    if kind == list[str]:
+        return [str(each) for each in ([value] if isinstance(value, str) else value)]
+    if kind is str:
+        return value if isinstance(value, str) else ",".join(str(operator.index(each)) for each in value)
+    if isinstance(value, bool) != (kind is bool):
+        raise TypeError
+    return value if kind is bool else operator.index(value) if kind is int else float(value + 0.0)
+
+
+def takes_many(hint: Any) -> bool:
+    return get_args(hint)[:1] == (list[str],)
 
 
 def command(verb: Callable[..., Any]) -> Callable[..., None]:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -18,10 +18,12 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from foundry.core import files
 from foundry.core.pace import LINE_SECONDS
 from foundry.documents.recipes import Adoptable
-from foundry.execute.result import RunResult
 from foundry.interface.report_code import to_adopt
 from foundry.interface.terminal import PlainConsole, shown
-from foundry.ledger.run_spec import RunSpec
+
+if TYPE_CHECKING:
+    from foundry.execute.result import RunResult
+    from foundry.ledger.run_spec import RunSpec
 
 Mode = Literal["plain", "json", "none"]
 
