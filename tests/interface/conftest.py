@@ -1,4 +1,4 @@
-"""A place where a campaign has promoted something, made once."""
+"""A place where a campaign has promoted something, on runs that take no time: what skins show of a ledger."""
 
 from __future__ import annotations
 
@@ -47,3 +47,11 @@ def promoted(climbed: tuple[Path, Campaign], home: Path) -> Campaign:
     """The same, in a place of the test's own."""
     shutil.copytree(climbed[0], home, dirs_exist_ok=True)
     return climbed[1]
+
+
+@pytest.fixture
+def instant(promoted: Campaign, monkeypatch: pytest.MonkeyPatch) -> Campaign:
+    """The same, and every verb's lab trains in no time."""
+    for room in ("compare.session", "promote.reproduce"):
+        monkeypatch.setattr(f"foundry.{room}.Lab", lambda settings, watcher, say: InstantLab(score=score))
+    return promoted

@@ -79,8 +79,8 @@ class Asking:
         return heard
 
     def _heard(self, row: Candidate, swept: Sweep) -> Trial:
-        if row.recipe:
-            self._tried.add(row.recipe)
+        made = self._made.get(row.mutation)
+        self._tried.update(name for name in (row.recipe, made and made[0].fingerprint) if name)
         promoted = swept.promoted is not None and swept.promoted == row.name
         trial = Trial(
             mutation=row.mutation,

@@ -16,17 +16,19 @@ import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, final
+from typing import Any, TypeVar, cast, final
 
 from foundry.core import places
 from foundry.core.errors import FoundryError, RequestError
 from foundry.documents.campaign import Asked, Trial
+from foundry.documents.runs import Trained
 from foundry.documents.sweep import Sweep
-from foundry.interface import cli_campaign, cli_code, cli_read, cli_work, options
+from foundry.interface import cli_campaign, cli_code, cli_init, cli_read, cli_work, options
 
 Told = Callable[[dict[str, Any]], object]
 Result = TypeVar("Result")
 _PROJECTS: Any = inspect.Parameter.empty
+"""In the place of a progress that isn't given."""
 
 
 def _method(verb: Callable[..., Result]) -> Callable[..., Result]:
@@ -40,7 +42,7 @@ def _method(verb: Callable[..., Result]) -> Callable[..., Result]:
     kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
     parameters = [inspect.Parameter("self", kinds[0])]
     for i, (name, (hint, default)) in enumerate(options.flat(verb).items()):
-        parameters.append(inspect.Parameter(name, kinds[i >= 2], default=default, annotation=hint))
+        parameters.append(inspect.Parameter(name, kinds[i >= 2], default=default, annotation=options.plain(hint)))
     parameters.append(inspect.Parameter("progress", kinds[1], default=None, annotation=Told))
     method.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue]
     return method
@@ -61,8 +63,9 @@ class Project:
                 "no such folder" if not self.folder.exists() else "a file, where a folder is needed",
             )
 
+    init = _method(cli_init.init)
     mutate = _method(cli_work.mutate)
-    train = _method(cli_work.train)
+    train: Callable[..., Trained] = cast("Any", _method(cli_work.train))  # None: only under torchrun
     compare = _method(cli_work.compare)
     sweep = _method(cli_work.sweep)
     campaign = _method(cli_campaign.campaign)

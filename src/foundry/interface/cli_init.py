@@ -1,4 +1,4 @@
-"""The command that starts a project: init."""
+"""The verb that starts a project: init."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
+from foundry.documents.recipes import Initialized
 from foundry.interface import options
-from foundry.interface.answer import answer
-from foundry.interface.options import Json
 from foundry.starter import CORPUS
 
 
@@ -22,12 +21,11 @@ def init(
     corpus: Annotated[
         str, typer.Option(help="What its recipes train on: builtin:NAME (networkx, python, shakespeare), file:PATH.")
     ] = CORPUS,
-    as_json: Json = False,
-) -> None:
+) -> Initialized:
     """Start a project: recipes to improve, a workspace, a README. Overwrites nothing.
 
     Examples: foundry init · foundry init my-project --corpus "file:texts/*.jsonl"
     """
     from foundry.starter import init as verb
 
-    answer(verb(folder, corpus), as_json)
+    return verb(folder, corpus)

@@ -191,8 +191,13 @@ def _made(kind: Any, value: Any) -> Any:
     return value if kind is bool else operator.index(value) if kind is int else float(value + 0.0)
 
 
+def plain(hint: Any) -> Any:
+    """The type of an option, as a program is told it."""
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+
+
 def takes_many(hint: Any) -> bool:
-    return get_args(hint)[:1] == (list[str],)
+    return plain(hint) == list[str]
 
 
 def command(verb: Callable[..., Any]) -> Callable[..., None]:

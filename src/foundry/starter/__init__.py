@@ -31,6 +31,12 @@ def init(folder: Path, corpus: str = CORPUS) -> Initialized:
     be; WorkError where the disk is full."""
     source = _from_folder(folder, corpus)
     open_source(corpus).stamp()  # raises where there is no such text
+    here = places.root().resolve()
+    with places.within(Path()):  # the places below are the new folder's
+        return _begun(folder, source, [] if folder.resolve() == here else [f"cd {shlex.quote(str(folder))}"])
+
+
+def _begun(folder: Path, source: str, go: list[str]) -> Initialized:
     texts = _texts(folder, source)
     present = [str(file) for file in texts if os.path.lexists(file)]
     if present:
@@ -40,7 +46,6 @@ def init(folder: Path, corpus: str = CORPUS) -> Initialized:
         for file, text in texts.items():
             _write(file, text, undo)
         _mkdir(folder / places.workspace(), undo)
-    go = [] if folder.resolve() == Path.cwd() else [f"cd {shlex.quote(str(folder))}"]
     prepare = f"foundry data prepare {shlex.quote(source)}"
     train = f"foundry train {shlex.quote(str(places.baseline()))}"
     return Initialized(
@@ -56,7 +61,7 @@ def _from_folder(folder: Path, corpus: str) -> str:
     kind, _, path = corpus.partition(":")
     if kind != "file" or not path or path.startswith("~") or os.path.isabs(path):
         return corpus
-    here, there = Path.cwd() / path, folder.resolve()
+    here, there = places.root().resolve() / path, folder.resolve()
     return f"file:{here.relative_to(there) if here.is_relative_to(there) else here}"
 
 
