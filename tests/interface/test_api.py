@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 import foundry
 from foundry.core import places
 from foundry.core.files import as_document
-from foundry.documents import runs, schema
+from foundry.documents import page, runs, schema
 from foundry.documents.campaign import Campaign
 from foundry.interface import options
 from foundry.interface.cli import main
@@ -25,6 +26,9 @@ from tests.home import write_tiny
 SMALL = {"judged_bytes": 2048, "device": "cpu"}
 PART = '"""GELU again."""\nfrom foundry.modules.activation import gelu\n\n\nclass Config(gelu.Config):\n    pass\n'
 READS = {"log", "show", "diff", "lineage", "verify", "budget", "kinds", "history", "proposals", "mutate"}
+
+SERVES = {"serve"}
+"""Verbs that say something long before they end."""
 
 
 def calls(promoted: Campaign) -> dict[str, list[tuple[tuple[str, ...], dict[str, Any]]]]:
@@ -49,12 +53,13 @@ def calls(promoted: Campaign) -> dict[str, list[tuple[tuple[str, ...], dict[str,
         "lineage": [((), {})],
         "verify": [((), {})],
         "budget": [((), {})],
+        "report": [((), {"html": "page.html"})],
         "kinds": [((), {})],
         "mutate": [((), {}), (("depth:2",), {"force": True})],
         "data": [(("builtin:shakespeare",), {"tokenizer": "char"})],
         "check": [(("workspace/modules/norm/broken.py",), {})],
         "adopt": [(("activation:mine",), {"force": True, "yes": True})],
-        "rebuild": [((promotion.to_recipe, name), {}) for name in two],
+        "rebuild": [((promotion.to_recipe, f"{name}-rebuilt"), {}) for name in two],
         "revert": [((), {})],
     }
 
@@ -70,14 +75,18 @@ def words(verb: str, values: tuple[str, ...], named: dict[str, Any]) -> list[str
 def test_every_verb_is_a_method_with_the_keys_of_its_command(
     instant: Campaign, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(adopt, "PACKAGE", tmp_path / "package")
+    monkeypatch.setattr(adopt, "PACKAGE", tmp_path / "src/package")
+    monkeypatch.setattr(adopt, "CHECKOUT", tmp_path)
+    (tmp_path / "pyproject.toml").touch()
     write_tiny(Path("space.yaml.b.yaml"), train__optimizer__lr=1e-4, budget__tokens=64 * 32)
     (broken := Path("workspace/modules/norm/broken.py")).parent.mkdir(parents=True)
     broken.write_text("def (:\n")
     table, project = calls(instant), foundry.Project(".")
-    assert table.keys() == schema.VERBS.keys(), "a verb that the table doesn't call"
-    mine, adopted = Path("workspace/modules/activation/mine.py"), tmp_path / "package/modules/activation/mine.py"
+    assert table.keys() | SERVES == schema.VERBS.keys(), "a verb that the table doesn't call"
+    mine, adopted = Path("workspace/modules/activation/mine.py"), tmp_path / "src/package/modules/activation/mine.py"
     for verb, asked in table.items():
+        if verb == "revert":
+            shutil.copytree(".", tmp_path.with_name("before"))
         for typed, called in [(each, each) for each in asked] if verb in READS else [(asked[0], asked[-1])]:
             mine.parent.mkdir(parents=True, exist_ok=True)
             mine.write_text(PART)
@@ -85,6 +94,8 @@ def test_every_verb_is_a_method_with_the_keys_of_its_command(
             printed = json.loads(capsys.readouterr().out)
             mine.write_text(PART)
             adopted.unlink(missing_ok=True)
+            if verb == "revert":
+                shutil.copytree(tmp_path.with_name("before"), ".", dirs_exist_ok=True)
             try:
                 document = getattr(project, verb)(*called[0], **called[1])
             except foundry.FoundryError as error:
@@ -94,6 +105,19 @@ def test_every_verb_is_a_method_with_the_keys_of_its_command(
             assert type(document) in schema.VERBS[verb] and "error" not in printed, f"{verb}: {printed}"
             assert answered.keys() == printed.keys(), verb
             assert verb not in READS - {"mutate"} or answered == printed, verb
+
+
+def test_what_a_verb_says_before_its_end_is_printed_by_a_command_and_told_by_a_method(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def served(host: str, port: int, token: Any, campaign: Any, told: Any) -> None:
+        told(page.Served.from_dict({"url": f"http://{host}:{port}", "port": port}), "")
+
+    monkeypatch.setattr("foundry.interface.web.serve.serve", served)
+    main(["serve", "--port", "9000", "--json"])
+    printed, told = json.loads(capsys.readouterr().out), []
+    foundry.Project(".", progress=told.append).serve(port=9000)
+    assert told == [{key: value for key, value in printed.items() if key != "schema"}] and printed["port"] == 9000
 
 
 def test_a_method_has_the_options_of_its_command_with_their_defaults_and_ranges(home: Path) -> None:

@@ -30,11 +30,13 @@ class Config(gelu.Config):
 @pytest.fixture
 def package(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package folder to adopt into, and a workspace part."""
-    monkeypatch.setattr(room, "PACKAGE", home / "package")
+    monkeypatch.setattr(room, "PACKAGE", home / "src" / "package")
+    monkeypatch.setattr(room, "CHECKOUT", home)
+    (home / "pyproject.toml").touch()
     file = home / "workspace" / "modules" / "activation" / "mine.py"
     file.parent.mkdir(parents=True)
     file.write_text(SOURCE)
-    return home / "package"
+    return home / "src" / "package"
 
 
 def promoted(ledger: Ledger) -> Recipe:

@@ -21,6 +21,7 @@ from multiprocessing.context import ForkServerProcess
 from types import ModuleType
 from typing import Any
 
+from foundry.core import places
 from foundry.core.attended import LOOK_SECONDS, Attended
 from foundry.core.errors import WorkError
 from foundry.execute.linux import children
@@ -64,7 +65,7 @@ _output = tempfile.TemporaryFile()  # noqa: SIM115 (the server's standard output
 
 def environment() -> dict[str, str]:
     """What a worker's is to be: this process's, fit for a fork."""
-    return {**os.environ, **ENVIRONMENT, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    return {**places.environment(), **ENVIRONMENT, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 def begin(preload: Sequence[str] = PRELOAD) -> None:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from typing import Any, Self, final
 
+from foundry.core import places
 from foundry.core.attended import LOOK_SECONDS, Attended
 from foundry.core.errors import KILLED, LOST, REASONS, RequestError, WorkError
 from foundry.execute import forkserver, worker
@@ -175,6 +176,7 @@ class Pool:
                 "target": task.target,
                 "payload": task.payload,
                 "environment": forkserver.environment(),
+                "folder": os.fspath(places.root().absolute()),
                 "log": os.fspath(task.log.absolute()),
                 "data_bytes": task.memory_bytes if task.limit_data else 0,
             }

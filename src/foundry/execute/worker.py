@@ -30,7 +30,8 @@ _DETAIL_CHARACTERS = 2000
 
 
 def run(order: dict[str, Any], end: socket.socket) -> NoReturn:
-    """Be the worker for `order` {target, payload, environment, log, data_bytes}, telling the controller at `end`."""
+    """Be the worker for `order` {target, payload, environment, folder, log, data_bytes}, telling the controller at
+    `end`."""
     os.setsid()  # a group and session of its own: all that it starts is killed with it, and no terminal reaches it
     die_with_parent(SERVER)
     _keep_only(end.fileno())
@@ -42,6 +43,7 @@ def run(order: dict[str, Any], end: socket.socket) -> NoReturn:
     line = Line(wire)
     signal.signal(signal.SIGTERM, lambda number, frame: line.stop())
     try:
+        os.chdir(order["folder"])  # where the controller stands, whatever its working directory is
         _redirect(order["log"])
         if order["data_bytes"]:
             _limit_data(order["data_bytes"])

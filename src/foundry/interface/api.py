@@ -23,7 +23,7 @@ from foundry.core.errors import FoundryError, RequestError
 from foundry.documents.campaign import Asked, Trial
 from foundry.documents.runs import Trained
 from foundry.documents.sweep import Sweep
-from foundry.interface import cli_campaign, cli_code, cli_init, cli_read, cli_work, options
+from foundry.interface import cli_campaign, cli_code, cli_init, cli_page, cli_read, cli_work, options
 
 Told = Callable[[dict[str, Any]], object]
 Result = TypeVar("Result")
@@ -83,6 +83,8 @@ class Project:
     verify = _method(cli_read.verify)
     budget = _method(cli_read.budget)
     kinds = _method(cli_read.kinds)
+    report = _method(cli_page.report)
+    serve = _method(cli_page.serve)
     check = _method(cli_code.check)
     adopt = _method(cli_code.adopt)
     rebuild = _method(cli_code.rebuild)

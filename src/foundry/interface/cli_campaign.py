@@ -10,14 +10,15 @@ import typer
 from foundry.core.errors import RequestError
 from foundry.documents import campaign as documents
 from foundry.interface import options
+from foundry.interface.cli_page import leave
 from foundry.interface.cli_work import BASELINE, bench
 from foundry.interface.report import pair_line
 from foundry.interface.report_campaign import lines
 
 
 def register(app: typer.Typer) -> None:
-    for verb in (campaign, propose, proposals, history, reproduce):
-        app.command(verb.__name__, rich_help_panel="While you sleep")(options.command(verb))
+    for verb, then in ((campaign, leave), *((each, None) for each in (propose, proposals, history, reproduce))):
+        app.command(verb.__name__, rich_help_panel="While you sleep")(options.command(verb, then))
 
 
 def campaign(

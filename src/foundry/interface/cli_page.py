@@ -1,4 +1,4 @@
-"""Commands that show the ledger as a page: report, serve. They import no torch."""
+"""Verbs that show the ledger as a page: report, serve. They import no torch."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import contextlib
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from foundry.core.errors import FoundryError
+from foundry.documents.page import Reported
 from foundry.interface import options
-from foundry.interface.answer import answer
-from foundry.interface.options import Json
 from foundry.interface.terminal import console, shown
 
 Campaign = Annotated[
@@ -30,15 +29,14 @@ def report(
     campaign: Campaign = None,
     html: Annotated[Path | None, typer.Option(help="Where to write it; default: runs/report.html.")] = None,
     card: Annotated[Path | None, typer.Option(help="A PNG to share as well; needs the extra plot.")] = None,
-    as_json: Json = False,
-) -> None:
+) -> Reported:
     """Write what the ledger knows as one HTML file, which opens in a browser without a server or a network.
 
     Examples: foundry report · foundry report --html monday.html --card monday.png
     """
     from foundry.interface.web.report import report as verb
 
-    answer(verb(campaign, html, card), as_json)
+    return verb(campaign, html, card)
 
 
 def serve(
@@ -48,7 +46,8 @@ def serve(
     ] = "127.0.0.1",
     token_file: Annotated[Path | None, typer.Option(help="Who looks must know the token in this file.")] = None,
     campaign: Campaign = None,
-    as_json: Json = False,
+    *,
+    person: options.Person,
 ) -> None:
     """Show the same page live in a browser while others work on the ledger; it only reads. Ctrl-C ends it.
 
@@ -60,20 +59,20 @@ def serve(
     def told(document: Served, moved: str) -> None:
         if moved:
             sys.stderr.write(f"{moved}: this is {document.port}\n")
-        answer(document, as_json)
-        sys.stdout.flush()
+        person.sees(document)
 
     with contextlib.suppress(KeyboardInterrupt):  # how it is ended
         verb(host, port, token_file, campaign, told)
 
 
-def leave(baseline: Path, as_json: bool, progress: str | None) -> None:
-    """Write the report after a command's work, and say where it is. What keeps it from being written costs a line on
-    stderr, never the work."""
+def leave(given: dict[str, Any], as_json: bool, progress: str | None) -> None:
+    """Write the report after a command's work on a baseline, and say where it is. What keeps it from being written
+    costs a line on stderr, never the work."""
     try:
         from foundry.core import places
         from foundry.interface.web.report import report as verb
 
+        baseline: Path = given["baseline"]
         campaign = places.track(baseline) if baseline != Path() else None
         try:
             written = verb(campaign)

@@ -15,6 +15,7 @@ from foundry.documents.budget import Reverted
 from foundry.documents.comparison import Comparison
 from foundry.documents.sweep import Sweep
 from foundry.interface import options
+from foundry.interface.cli_page import leave
 from foundry.interface.report import pair_line
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ data_app = typer.Typer(no_args_is_help=True, help="Prepared data.")
 
 
 def register(app: typer.Typer) -> None:
-    for verb in (mutate, train, sweep, compare):
-        app.command(verb.__name__, rich_help_panel="The loop")(options.command(verb))
+    for verb, then in ((mutate, None), (train, None), (sweep, leave), (compare, leave)):
+        app.command(verb.__name__, rich_help_panel="The loop")(options.command(verb, then))
     for verb in (sample, revert):
         app.command(verb.__name__, rich_help_panel="After it")(options.command(verb))
     data_app.command("prepare")(options.command(data))

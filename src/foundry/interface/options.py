@@ -114,7 +114,9 @@ class Display(Protocol):
 
 
 class Person(Protocol):
-    """Who answers for what a machine may not decide."""
+    """Who sees what a verb has to say before its end, and answers for what a machine may not decide."""
+
+    def sees(self, document: Any) -> None: ...
 
     def agrees(self, seen: Adoptable, given: bool) -> bool:
         """Whether a person agrees to what was shown; given: beforehand."""
@@ -200,9 +202,13 @@ def takes_many(hint: Any) -> bool:
     return plain(hint) == list[str]
 
 
-def command(verb: Callable[..., Any]) -> Callable[..., None]:
+def command(
+    verb: Callable[..., Any], then: Callable[[dict[str, Any], bool, Any], None] | None = None
+) -> Callable[..., None]:
     """The verb as typer takes it: its options, `--progress` where it has a display, and `--json`. The command prints
-    the document that the verb returns (None: nothing), and ends with the exit code that the document stands for."""
+    the document that the verb returns (None: nothing), and ends with the exit code that the document stands for.
+
+    then: called at the end with the options, whether the answer was JSON, and how progress is told."""
     options = flat(verb)
     needs = [hint for hint in get_type_hints(verb).values() if hint in INJECTED]
     if Display in needs:
@@ -218,6 +224,8 @@ def command(verb: Callable[..., Any]) -> Callable[..., None]:
             document = verb(**grouped(verb, given, terminal))
         if document is not None:
             answer(document, as_json)
+            if then is not None:
+                then(given, as_json, progress)
             raise typer.Exit(exit_code(document))
 
     parameters = [

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from foundry.core import files
 from foundry.core.pace import LINE_SECONDS
+from foundry.documents.document import Document
 from foundry.documents.recipes import Adoptable
 from foundry.interface.report_code import to_adopt
 from foundry.interface.terminal import PlainConsole, shown
@@ -130,6 +131,12 @@ class Display:
 class Terminal(Display):
     """A command's: it can ask whoever sits there."""
 
+    def sees(self, document: Document) -> None:
+        from foundry.interface.answer import answer
+
+        answer(document, self.as_json)
+        sys.stdout.flush()
+
     def agrees(self, seen: Adoptable, given: bool) -> bool:
         if not self.as_json:
             to_adopt(seen)
@@ -148,6 +155,9 @@ class Calls(Display):
     def tell(self, facts: dict[str, Any]) -> None:
         assert self._function is not None  # the mode says so
         self._function(facts)
+
+    def sees(self, document: Document) -> None:
+        self._json(**document.to_dict())
 
     def agrees(self, seen: Adoptable, given: bool) -> bool:
         return given
