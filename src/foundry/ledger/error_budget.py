@@ -14,6 +14,7 @@ from typing import Any, Literal, final, get_args
 
 from foundry.core.errors import WorkError
 from foundry.ledger.file import LedgerFile, now, to_text
+from foundry.ledger.seals import Seals
 
 Ending = Literal["passed", "failed", "void"]
 Stream = Literal["better", "not_worse"]
@@ -52,10 +53,11 @@ class History:
 
 @final
 class Budget:
-    """Seasons are numbered from 1 over all streams; the newest of a stream is its current one."""
+    """Seasons are numbered from 1 over all streams; the newest of a stream is its current one. Seasons and tests are
+    sealed with each change."""
 
     def __init__(self, file: LedgerFile) -> None:
-        self._file = file
+        self._file, self._seals = file, Seals(file)
 
     def season(self, stream: Stream | None = "better") -> dict[str, Any] | None:
         """The current season of a stream, or the newest of all: id, stream, rules, opened_by, why, created, closed;
@@ -66,7 +68,7 @@ class Budget:
 
     def new_season(self, rules: dict[str, Any], who: str, why: str) -> None:
         """A person's decision: every stream begins anew under `rules`."""
-        with self._file.writing() as write:
+        with self._seals.writing() as write:
             for stream in get_args(Stream):
                 self._open(write, stream, rules, who, why)
 
@@ -77,6 +79,7 @@ class Budget:
             (to_text(rules), now(), stream, who, why),
         )
         assert row.lastrowid is not None
+        self._seals.rows(write, ("season", (row.lastrowid,)))
         return self.history(row.lastrowid)
 
     def history(self, season: int) -> History:
@@ -116,7 +119,7 @@ class Budget:
         same test, unspent.
 
         Both must be pure: they run inside the transaction. What they raise is raised, and nothing is spent."""
-        with self._file.writing() as write:
+        with self._seals.writing() as write:
             if (known := self.find(key)) is not None:
                 return known
             standing, season = self.season(None), self.season(stream)
@@ -134,12 +137,13 @@ class Budget:
                 (key, history.season, history.tests + 1, alpha, history.promotions, now()),
             )
             opened = self.find(key)
-        assert opened is not None
+            assert opened is not None
+            self._seals.rows(write, ("test", (opened.id,)))
         return opened
 
     def close_test(self, test: int, ending: Ending, verdict: str | None = None) -> None:
         """Record how an open test ended. Raises WorkError when it had ended in another way before."""
-        with self._file.writing() as write:
+        with self._seals.writing() as write:
             changed = write.execute(
                 "UPDATE tests SET state=?, verdict=?, closed=? "
                 "WHERE id=? AND (state='open' OR (state=? AND verdict IS ?))",
@@ -147,6 +151,7 @@ class Budget:
             )
             if changed.rowcount != 1:
                 raise WorkError("ledger.test_closed", str(test), "no open test of that number", got=ending)
+            self._seals.rows(write, ("test", (test,)))
 
 
 _COLUMNS = "id, key, season, j, alpha, promotions_at_start, state, verdict"

@@ -19,6 +19,7 @@ from foundry.ledger.error_budget import Budget
 from foundry.ledger.file import LedgerFile, now, to_text
 from foundry.ledger.proposals import Proposals
 from foundry.ledger.runs import Recipes, Runs
+from foundry.ledger.seals import Seals
 from foundry.ledger.verdicts import Promotions, Verdicts
 
 SECRET_BYTES = 32
@@ -33,7 +34,7 @@ class Ledger:
     """One connection, for one thread. A context manager."""
 
     def __init__(self, file: LedgerFile) -> None:
-        self._file = file
+        self._file, self._seals = file, Seals(file)
         self.recipes = Recipes(file)
         self.runs = Runs(file, self.recipes)
         self.verdicts = Verdicts(file)
@@ -61,10 +62,12 @@ class Ledger:
 
     def secret(self, name: str = "seeds") -> bytes:
         """32 random bytes, made once and the same ever after: the key of seeds that nobody can foresee."""
-        with self._file.writing() as write:
-            write.execute(
+        with self._seals.writing() as write:
+            made = write.execute(
                 "INSERT OR IGNORE INTO secrets VALUES (?,?,?)", (name, secrets.token_bytes(SECRET_BYTES), now())
             )
+            if made.rowcount:
+                self._seals.rows(write, ("secret", (name,)))
             return bytes(write.execute("SELECT value FROM secrets WHERE name=?", (name,)).fetchone()[0])
 
     def setting(self, name: str, default: Any = None) -> Any:

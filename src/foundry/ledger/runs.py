@@ -20,6 +20,8 @@ from foundry.core.errors import REASONS, WorkError
 from foundry.core.fingerprint import bytes_fingerprint, fingerprint
 from foundry.ledger.file import LedgerFile, now, to_text
 from foundry.ledger.lease import Leases, is_alive
+from foundry.ledger.sealed_rows import RUN
+from foundry.ledger.seals import Seals
 
 if TYPE_CHECKING:
     from foundry.ledger.run_spec import RunSpec
@@ -98,7 +100,7 @@ class Runs:
     """Every run once, by the id of its content."""
 
     def __init__(self, file: LedgerFile, recipes: Recipes) -> None:
-        self._file, self._recipes = file, recipes
+        self._file, self._recipes, self._seals = file, recipes, Seals(file)
 
     def put(self, spec: RunSpec, judged_hash: str = "") -> None:
         """Record that a run is wanted; one that is known stays as it is."""
@@ -226,7 +228,7 @@ class Runs:
     def forget(self, run: str) -> None:
         """Queue a run again as if it had never been trained, on a person's word: its scores go, the reads of sealed
         splits stay. An unknown run is nothing to do. Raises WorkError when somebody alive is training it."""
-        with self._file.writing() as write:
+        with self._seals.writing() as write:
             row = write.execute("SELECT owner FROM runs WHERE id=?", (run,)).fetchone()
             if row is not None and is_alive(row["owner"]):
                 raise WorkError("ledger.leased", run, "somebody is training it", hint="wait for it, or stop it")
@@ -236,33 +238,39 @@ class Runs:
                 "WHERE id=?",
                 (run,),
             )
+            if row is not None:
+                self._seals.forgotten(write, run)
 
     def score(self, run: str, split: str, protocol: str = "") -> dict[str, Any] | None:
         """The run's score on one judged split, measured by `protocol`: bpb, bytes, tokens, seconds, probes (JSON)."""
         return self._file.row("SELECT * FROM scores WHERE run = ? AND split = ? AND protocol = ?", run, split, protocol)
 
     def add_score(self, run: str, split: str, score: dict[str, Any], protocol: str = "") -> None:
-        """Record the judge's score {bpb, bytes, tokens, seconds, probes}; the first one stays.
+        """Record the judge's score {bpb, bytes, tokens, seconds, probes}; the first one stays. A run's further scores
+        are sealed at once, for a verdict may have counted it; its first is sealed by the verdict.
 
         Raises WorkError when bpb isn't a finite number, and for a run that isn't trained."""
         if not math.isfinite(score["bpb"]):
             raise WorkError("ledger.bad_score", run, f"{score['bpb']} is not a score; record a failure")
         values = (run, split, score["bpb"], score["bytes"], score["tokens"], score["seconds"])
-        with self._file.writing() as write:
+        with self._seals.writing() as write:
             if _locked(write, run)["status"] not in ("trained", "done", "running"):
                 raise WorkError("ledger.fenced", run, "a run that isn't trained has no score")
-            write.execute(
+            others = write.execute("SELECT 1 FROM scores WHERE run=? LIMIT 1", (run,)).fetchone()
+            made = write.execute(
                 "INSERT OR IGNORE INTO scores(run, split, bpb, bytes, tokens, seconds, probes, protocol, created) "
                 "VALUES (?,?,?,?,?,?,?,?,?)",
                 (*values, to_text(score.get("probes", {})), protocol, now()),
             )
             write.execute("UPDATE runs SET status='done', finished=? WHERE id=? AND status='trained'", (now(), run))
+            if others is not None and made.rowcount:
+                self._seals.rows(write, (RUN, (run,)))
 
     def read_split(self, split: str, run: str, purpose: str, season: int = 0, limit: int | None = None) -> None:
         """Record that a sealed split is about to be read for `run`; again for the same purpose is the same read.
 
         Raises WorkError, and records nothing, past `limit` reads of that split in the season."""
-        with self._file.writing() as write:
+        with self._seals.writing() as write:
             known = "SELECT 1 FROM split_reads WHERE split=? AND run=? AND purpose=? AND season=?"
             if write.execute(known, (split, run, purpose, season)).fetchone() is not None:
                 return
@@ -273,6 +281,7 @@ class Runs:
                 "INSERT INTO split_reads(split, run, purpose, season, created) VALUES (?,?,?,?,?)",
                 (split, run, purpose, season, now()),
             )
+            self._seals.rows(write, ("read", (split, run, purpose, season)))
 
     def count_reads(self, split: str) -> int:
         row = self._file.row("SELECT count(*) AS n FROM split_reads WHERE split = ?", split)

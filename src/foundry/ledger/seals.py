@@ -1,4 +1,5 @@
-"""The chain of seals: each change of a champion sealed with the one before it and with all that it rests on.
+"""The chain of seals: each change of a champion sealed with the one before it and with all that it rests on, and each
+verdict, plan, test, secret and counted run (sealed_rows.py) as it is recorded.
 
     link_n = SHA-256(link_(n-1), content_n)       anybody can follow the chain; its head stands for all of it
     signature_n = HMAC-SHA256(key, link_n)        only who has the ledger's key can add to the chain, or write it anew
@@ -15,7 +16,7 @@ import json
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, final
@@ -23,12 +24,16 @@ from typing import Any, final
 from foundry.core import places
 from foundry.core.errors import WorkError
 from foundry.core.files import sync_directory, write_atomic
+from foundry.ledger import sealed_rows
 from foundry.ledger.file import LedgerFile, now, to_text
 
 START = "0" * 64
 """The link before the first."""
 NAME = "seals"
 """The setting that says what a ledger's key is called; it is made with the first seal."""
+
+ROWS_NAME = "seals_of_rows"
+"""The setting that says that rows are sealed, too: those of a time before are only counted."""
 
 KEY_BYTES = 32
 
@@ -105,11 +110,37 @@ class Seals:
 
     def entry(self, write: sqlite3.Connection, entry: dict[str, Any], reverts: str | None = None) -> None:
         """Seal an entry of the lineage that was just written; with the first, those of a time without seals."""
+        self._begin(write, but=entry["id"])
+        self._add(write, _of_entry(write, entry) | {"reverts": reverts})
+
+    def rows(self, write: sqlite3.Connection, *found: tuple[str, Sequence[Any]]) -> None:
+        """Seal rows that were just written, by what they are and their keys (sealed_rows.py)."""
+        self._begin(write)
+        self._add(write, _of_rows(write, found))
+
+    def verdict(self, write: sqlite3.Connection, id: str, document: dict[str, Any]) -> None:
+        """Seal a verdict that was just written, with the runs that it counted."""
+        runs = sealed_rows.counted_runs(_reader(write), document)
+        self.rows(write, ("verdict", (id,)), *((sealed_rows.RUN, (run,)) for run in runs))
+
+    def forgotten(self, write: sqlite3.Connection, run: str) -> None:
+        """Seal that a person has a run trained again: what was sealed of it no longer is."""
+        self._begin(write)
+        self._add(write, {"event": "forget", "run": run})
+
+    def _begin(self, write: sqlite3.Connection, but: str = "") -> None:
+        """With the first seal, those of entries of a time without; and of rows how many there were. Looked at by two
+        rows, and done once."""
         if write.execute(LAST).fetchone() is None:
             write.execute("INSERT OR IGNORE INTO settings VALUES (?,?)", (NAME, to_text(secrets.token_hex(16))))
-            for row in write.execute("SELECT * FROM promotions WHERE id != ? ORDER BY seq", (entry["id"],)).fetchall():
+            for row in write.execute("SELECT * FROM promotions WHERE id != ? ORDER BY seq", (but,)).fetchall():
                 self._add(write, _of_entry(write, row) | {"late": True, "reverted": row["reverted"] is not None})
-        self._add(write, _of_entry(write, entry) | {"reverts": reverts})
+        if write.execute("SELECT 1 FROM settings WHERE name = ?", (ROWS_NAME,)).fetchone() is None:
+            rows = _reader(write)
+            before = {what: sealed_rows.extent(rows, what) for what in sealed_rows.TABLES}
+            known = [("secret", key) for _, key in sealed_rows.keys(rows, "secret")]
+            self._add(write, _of_rows(write, known) | {"before": before})
+            write.execute("INSERT INTO settings VALUES (?,?)", (ROWS_NAME, "true"))
 
     def renamed(self, write: sqlite3.Connection, track: str, name: str) -> None:
         self._note(write, {"event": "rename", "track": track, "name": name})
@@ -129,6 +160,15 @@ class Seals:
         made = link(START if last is None else last["link"], text)
         values = (text, made, signature(_key_to_sign_with(name), made), now())
         write.execute("INSERT INTO seals(content, link, signature, created) VALUES (?,?,?,?)", values)
+
+
+def _reader(write: sqlite3.Connection) -> sealed_rows.Rows:
+    return lambda sql, *values: write.execute(sql, values).fetchall()
+
+
+def _of_rows(write: sqlite3.Connection, found: Iterable[tuple[str, Sequence[Any]]]) -> dict[str, Any]:
+    rows = _reader(write)
+    return {"event": "rows", "rows": [[what, [*key], sealed_rows.digest(rows, what, key)] for what, key in found]}
 
 
 def _of_entry(write: sqlite3.Connection, entry: Any) -> dict[str, Any]:

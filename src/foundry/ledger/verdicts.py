@@ -18,10 +18,11 @@ from foundry.ledger.seals import Seals
 
 @final
 class Verdicts:
-    """A question's `key` is its content; each `attempt` at it has one plan, fixed first, and one verdict."""
+    """A question's `key` is its content; each `attempt` at it has one plan, fixed first, and one verdict. Both are
+    sealed as they are recorded."""
 
     def __init__(self, file: LedgerFile) -> None:
-        self._file = file
+        self._file, self._seals = file, Seals(file)
 
     def attempt(self, key: str, again: bool = False) -> int:
         """The attempt to work on: the latest, or the next when `again` and the latest has its verdict. From 0."""
@@ -33,8 +34,10 @@ class Verdicts:
         """The attempt's plan: the one recorded, or what `make` says now. Of two makers the first is everybody's."""
         if self._plan(key, attempt) is None:
             content = to_text(make())
-            with self._file.writing() as write:
-                write.execute("INSERT OR IGNORE INTO plans VALUES (?,?,?,?)", (key, attempt, content, now()))
+            with self._seals.writing() as write:
+                made = write.execute("INSERT OR IGNORE INTO plans VALUES (?,?,?,?)", (key, attempt, content, now()))
+                if made.rowcount:
+                    self._seals.rows(write, ("plan", (key, attempt)))
         plan = self._plan(key, attempt)
         assert plan is not None  # plans are never deleted
         return plan
@@ -55,12 +58,14 @@ class Verdicts:
         """Record a verdict under `document["comparison"]`; the first for an attempt stays. `baseline` and `candidate`
         are fingerprints of recorded recipes."""
         values = (document["comparison"], key, attempt, kind, baseline, candidate, to_text(document), now())
-        with self._file.writing() as write:
-            write.execute(
+        with self._seals.writing() as write:
+            made = write.execute(
                 "INSERT INTO verdicts(id, key, attempt, kind, baseline, candidate, content, created) "
                 "VALUES (?,?,?,?,?,?,?,?) ON CONFLICT(key, attempt) DO NOTHING",
                 values,
             )
+            if made.rowcount:
+                self._seals.verdict(write, document["comparison"], document)
 
     def compared(self, baseline: str, candidate: str) -> int:
         """How often the second was compared with the first for a report, whatever the rules."""

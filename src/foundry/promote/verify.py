@@ -1,7 +1,8 @@
 """`verify`: whether the record of champions is the one that was made. Reads the ledger and the baseline files.
 
-The chain of seals is followed and compared with the lineage, every certification is computed again from its plan and
-its runs (promote/recompute.py), and each baseline file is compared with its champion. May not: mend, or write anything.
+The chain of seals is followed and compared with the lineage and with all else that is sealed, every certification is
+computed again from its plan and its runs (promote/recompute.py), and each baseline file is compared with its champion.
+May not: mend, or write anything.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 from foundry.core import places, yaml_io
 from foundry.core.errors import FoundryError, RequestError
 from foundry.documents.budget import Break, Verified
+from foundry.ledger import sealed_rows
 from foundry.ledger import seals as seals
 from foundry.ledger.file import LedgerFile
 from foundry.ledger.ledger import Ledger
@@ -35,6 +37,7 @@ def verify(head: str | None = None) -> Verified:
             chain = _follow(file, found)
             entries = file.rows("SELECT * FROM promotions ORDER BY seq")
             unsealed = _sealed(file, chain, entries, found)
+            _rows(file, chain, found)
             _lineage(file, chain, entries, found)
             comparisons = recompute.comparisons(file, found)
             recompute.budgets(file, found)
@@ -60,11 +63,24 @@ def verify(head: str | None = None) -> Verified:
 @dataclass
 class _Chain:
     """links: as recorded, oldest first; entries: of each sealed entry what was sealed, its ends as they came to be by
-    what was sealed later, and whether it should be marked as taken back."""
+    what was sealed later, and whether it should be marked as taken back; rows: of each sealed row, by what it is and
+    its key, the digest sealed last; before: of each kind, the last row and how many of a time when none was sealed."""
 
     links: list[str] = field(default_factory=list)
     signed: bool = False
     entries: dict[str, dict[str, Any]] = field(default_factory=dict)
+    rows: dict[tuple[str, tuple[Any, ...]], str] = field(default_factory=dict)
+    before: dict[str, list[int]] = field(default_factory=dict)
+
+    def replay(self, event: dict[str, Any]) -> None:
+        """What one seal says, over what those before it said."""
+        if event["event"] == "rows":
+            self.before |= event.get("before", {})
+            self.rows |= {(what, tuple(key)): digest for what, key, digest in event["rows"]}
+        elif event["event"] == "forget":
+            self.rows.pop((sealed_rows.RUN, (event["run"],)), None)
+        else:
+            _replay(self.entries, event)
 
 
 def _follow(file: LedgerFile, found: Findings) -> _Chain:
@@ -90,7 +106,7 @@ def _follow(file: LedgerFile, found: Findings) -> _Chain:
         before = row["link"]
         chain.links.append(before)
         try:
-            _replay(chain.entries, json.loads(row["content"]))
+            chain.replay(json.loads(row["content"]))
         except (ValueError, KeyError, TypeError, AttributeError):
             found.broken("verify.chain", at, "its content is none that Foundry writes")
     kept = seals.kept_head(seals.head_file(name)) if key is not None else None
@@ -158,6 +174,32 @@ def _sealed(file: LedgerFile, chain: _Chain, entries: list[dict[str, Any]], foun
         if changed:
             found.broken("verify.changed", id[:12], f"changed since it was sealed: {', '.join(changed)}")
     return unsealed
+
+
+def _rows(file: LedgerFile, chain: _Chain, found: Findings) -> None:
+    """Each sealed row against its seal, and whether rows are there that no seal knows."""
+    for (what, key), sealed in chain.rows.items():
+        now = sealed_rows.digest(file.rows, what, key)
+        if now != sealed:
+            how = "it was sealed, and is gone" if now is None else "changed since it was sealed"
+            found.broken("verify.record", _named(what, key), how)
+    for what, (last, count) in chain.before.items():
+        known = sealed_rows.keys(file.rows, what)
+        early = sum(row <= last for row, _ in known)
+        if early != count:
+            message = f"{early} of a time before they were sealed, there were {count}: one was removed or put in"
+            found.broken("verify.record", sealed_rows.TABLES[what][0], message)
+        for row, key in known:
+            if row > last and (what, key) not in chain.rows:
+                found.broken("verify.record", _named(what, key), "it is in no seal: it was put in from outside")
+    early = sum(count for _, count in chain.before.values())
+    secrets = sum(what == "secret" for what, _ in chain.rows)
+    if early > secrets:
+        found.noted("verdicts, plans, tests and reads of a time before they were sealed are counted, not compared")
+
+
+def _named(what: str, key: tuple[Any, ...]) -> str:
+    return " ".join([what, *(str(part)[:12] for part in key)])
 
 
 def _lineage(file: LedgerFile, chain: _Chain, entries: list[dict[str, Any]], found: Findings) -> None:
