@@ -33,7 +33,7 @@ from tests.home import ROOT, write_tiny
 
 SPENDERS = ROOT / "tests" / "cheats" / "spenders"
 HONEST = ("by_hand", "in_a_loop", "looks_up")
-CHEATS = ("eight_steps", "replays", "forges_flops", "works_unseen")
+CHEATS = ("two_steps", "eight_steps", "replays", "counts_less", "forges_flops", "works_unseen")
 SLOTS = ("model.attention", "model.norm", "model.activation", "model.position", "train.optimizer")
 TINY_STEPS = 60
 
