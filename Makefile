@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install sweep test check check-wheel docs bench soak cheats clean
+.PHONY: help install sweep test check check-clients check-wheel docs bench soak cheats clean
 
 help:
 	@echo "make sweep    set up, prepare the corpus, run a real sweep with promotion (about five minutes on two cores)"
@@ -13,6 +13,7 @@ help:
 	@echo "make cheats   every cheat that ships, against the judge and a plain evaluator (about three quarters of an hour on one core)"
 	@echo "make soak     campaigns under hundreds of kills, one of ten thousand runs, one of ten thousand promotions (an hour on two cores)"
 	@echo "make check    ruff, pyright and the layering"
+	@echo "make check-clients  the page in a real browser during a real campaign (some minutes; needs Debian's chromium)"
 	@echo "make check-wheel  builds the distributions and spends a first evening with each, in empty folders (some minutes)"
 	@echo "make docs     the site, into docs/_build/html"
 	@echo "make bench    speed; with NANOGPT=DIR TEXT=FILE also against a checkout of karpathy/nanoGPT"
@@ -49,6 +50,10 @@ docs: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+check-clients: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'playwright>=1.50'
+	$(BIN)/python -m clients.browser
 
 # needs no install: nothing of the checkout but what it builds is used
 check-wheel:

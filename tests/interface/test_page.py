@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from clients.large_ledger import make
 from foundry.core.errors import RequestError
 from foundry.documents.campaign import Campaign
 from foundry.interface.cli import main
@@ -163,6 +164,18 @@ def test_without_a_ledger_the_page_says_so_and_no_ledger_is_made(home: Path) -> 
     assert views.look().page.empty and views.table(None, 0, 5, "name", True).total == 0
     assert main(["report", "--html", "here.html"]) == 0
     assert written(Path("here.html"))[1]["page"]["empty"] and not Path("runs/ledger.db").exists()
+
+
+def test_a_thousand_runs_are_a_file_of_less_than_two_megabytes_that_says_what_it_leaves_out(home: Path) -> None:
+    make(1000)
+    told = report()
+    assert told.runs >= 1000 and told.bytes < 2e6 and told.candidates < told.candidates_of
+    _, data = written(Path(told.html))
+    rows = {row["candidate"] for row in data["candidates"]["rows"]}
+    assert data["candidates"]["total"] == told.candidates_of and rows == data["opened"].keys()
+    best = views.table(None, 0, 5, "effect_bpb", True).rows
+    assert {row.candidate for row in best} <= rows
+    assert {each["candidate"] for each in data["page"]["decisions"]} <= rows, "each that is told of can be opened"
 
 
 def test_an_unknown_campaign_is_refused_with_those_there_are(

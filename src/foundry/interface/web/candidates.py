@@ -67,7 +67,7 @@ alone AS (
     SELECT 'r' || recipes.seq AS candidate, max(coalesce(runs.finished, runs.created)) AS created_unix, recipes.name,
     'runs' AS stage,
     CASE WHEN sum(runs.status = 'done') THEN 'done' WHEN sum(runs.status = 'failed') THEN 'failed' ELSE 'begun' END,
-    paired.gain, NULL, NULL, coalesce(paired.n, 0), 1.0, NULL, total(runs.flops), '', '',
+    paired.gain, NULL, NULL, coalesce(paired.n, 0), NULL, NULL, total(runs.flops), '', '',
     coalesce(max(runs.reason || ': ' || substr(runs.detail, 1, 400)), ''), recipes.fingerprint
     FROM runs JOIN recipes ON recipes.fingerprint = runs.recipe LEFT JOIN paired ON paired.recipe = runs.recipe
     WHERE runs.recipe NOT IN known GROUP BY runs.recipe),

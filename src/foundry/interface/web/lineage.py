@@ -67,11 +67,15 @@ def entries(file: LedgerFile, track: str) -> list[dict[str, Any]]:
 
 def scale(file: LedgerFile, line: Sequence[dict[str, Any]]) -> Scale:
     """That of the line's start; without a line, that of the latest run, whatever its budget."""
-    sql = "SELECT judged_hash, max(budget_tokens) AS tokens, max(flops) AS flops FROM runs WHERE recipe = ?"
+    sql = """SELECT judged_hash, max(budget_tokens) AS tokens, max(flops) AS flops,
+        (SELECT json_extract(content, '$.budget.tokens') FROM recipes WHERE fingerprint = ?1) AS full
+        FROM runs WHERE recipe = ?1"""
     for entry in line[:8]:
         found = file.row(sql, entry["to_fp"])
         if found and found["tokens"]:
-            return Scale(found["judged_hash"], FULL_SHARE * found["tokens"], FULL_SHARE * (found["flops"] or math.inf))
+            tokens = max(found["tokens"], found["full"] or 0)
+            flops = (found["flops"] or math.inf) * tokens / found["tokens"]  # its own run may be a rung alone yet
+            return Scale(found["judged_hash"], FULL_SHARE * tokens, FULL_SHARE * flops)
     last = file.row("SELECT judged_hash FROM runs ORDER BY seq DESC LIMIT 1")
     return Scale(last["judged_hash"] if last else "")
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from foundry.core import places
 from foundry.core.files import write_atomic
-from foundry.documents.page import Candidate, Page, Reported
+from foundry.documents.page import Candidate, Reported
 from foundry.interface.web import page, views
-from foundry.interface.web.candidates import candidates, shown
+from foundry.interface.web.activity import MOST_DECISIONS
+from foundry.interface.web.candidates import candidates, latest, shown
 from foundry.ledger.file import LedgerFile
 from foundry.ledger.queries import reading
 
@@ -22,7 +23,7 @@ def report(campaign: str | None = None, html: Path | None = None, card: Path | N
 
     Raises RequestError for an unknown campaign, OSError for a place that can't be written."""
     look = views.look(campaign)
-    rows, total, opened = _rows(campaign, look.page)
+    rows, total, opened = _rows(look.page.campaign)
     document = {
         "page": look.page.to_dict(),
         "candidates": {"rows": [row.to_dict() for row in rows], "total": total},
@@ -46,25 +47,19 @@ def report(campaign: str | None = None, html: Path | None = None, card: Path | N
     )
 
 
-def _rows(campaign: str | None, shown_page: Page) -> tuple[list[Candidate], int, dict[str, Any]]:
+def _rows(track: str) -> tuple[list[Candidate], int, dict[str, Any]]:
     """The candidates that are in the file, and each opened."""
     with reading() as file:
         if file is None:
             return [], 0, {}
-        track = shown_page.campaign
         rows, total = _chosen(file, track)
-        named = {each.candidate for each in (*shown_page.decisions, *shown_page.effects)}
-        return (
-            rows,
-            total,
-            {row.candidate: shown(file, track, row.candidate).to_dict() for row in rows}
-            | {name: shown(file, track, name).to_dict() for name in named - {row.candidate for row in rows}},
-        )
+        return rows, total, {row.candidate: shown(file, track, row.candidate).to_dict() for row in rows}
 
 
 def _chosen(file: LedgerFile, track: str) -> tuple[list[Candidate], int]:
-    """The latest, the best, and the comparisons; newest first."""
+    """The latest, the best, the comparisons, and what the last decisions are of; newest first."""
     asked = ((LATEST, "created_unix"), (BEST, "effect_bpb"), (TESTS, "evidence"))
     found = [candidates(file, track, 0, limit, sort) for limit, sort in asked]
-    rows = {row.candidate: row for part in found for row in part.rows}
+    decided = latest(file, track, MOST_DECISIONS)
+    rows = {row.candidate: row for row in (*decided, *(row for part in found for row in part.rows))}
     return sorted(rows.values(), key=lambda row: -row.created_unix), found[0].total

@@ -147,7 +147,7 @@ def _facts(file: LedgerFile, champion: str | None) -> tuple[Fact, ...]:
         "Tokenizer": " ".join(str(value) for value in (data.get("tokenizer") or {}).values()),
         "Judged on": f"{score['bytes']:,} bytes of held-out text" if score and score["bytes"] else None,
         "Prepared data": latest and f"{latest['data_hash'][:12]}, judged text {latest['judged_hash'][:12]}",
-        "Model": model and f"{model.get('layers')} layers, width {model.get('width')}, context {model.get('context')}",
+        "Model": ", ".join(f"{name} {model[name]}" for name in ("layers", "width", "context") if name in model),
         "Budget of a run": budget.get("tokens") and f"{budget['tokens']:,} tokens",
         "Trained on": ", ".join(devices),
         "Sandbox": ", ".join(tiers),

@@ -12,7 +12,8 @@ function quantile(values, share) {
 /** Axis labels with as many decimals as tell them apart. */
 function ticks(_, splits) {
   const step = splits.length > 1 ? Math.abs(splits[1] - splits[0]) : 1;
-  const places = Math.max(0, Math.min(6, Math.ceil(-Math.log10(step) - 1e-9)));
+  let places = 0;
+  while (places < 7 && Math.abs(step * 10 ** places - Math.round(step * 10 ** places)) > 1e-6) places++;
   return splits.map((value) => value.toFixed(places).replace("-", MINUS));
 }
 
@@ -59,7 +60,7 @@ function plot(place, options, data, told) {
 function linePlot(place, page) {
   const stairs = page.stairs.filter((stair) => stair.bpb !== null);
   const dots = page.tried.flops.map((x, i) => ({ x, y: page.tried.bpb[i], name: page.tried.names[i] }));
-  const end = Math.max(page.spent.flops, ...stairs.map((s) => s.flops), 1);
+  const end = Math.max(page.spent.flops, ...stairs.map((s) => s.flops), 1) * 1.04; // so that the last step has a tread
   const marks = stairs.map((s) => ({ x: s.flops, y: s.bpb, low: s.interval_bpb[0], high: s.interval_bpb[1], stair: s }));
   if (marks.length) marks.push({ ...marks[marks.length - 1], x: Math.max(end, marks[marks.length - 1].x) });
   const all = [...dots.map((dot) => ({ x: dot.x, dot })), ...marks.map((mark) => ({ x: mark.x, mark }))];

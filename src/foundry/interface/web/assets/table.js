@@ -8,10 +8,18 @@ const COLUMNS = [
 const STAGES = { screening: "screening", certify: "certification", compare: "comparison", not_worse: "pruning", second_text: "second text", runs: "no test yet" };
 const OUTCOMES = {
   better: "better", not_better: "not better", underpowered: "undecided", rejected: "rejected", incomparable: "incomparable", accepted: "went on", refuted: "gone on fresh seeds",
-  eliminated: "out", survived: "no gain", audited: "out, checked", unpaired: "no pair", failed: "failed", done: "trained", begun: "begun",
+  eliminated: "out", survived: "not taken", audited: "out, checked", unpaired: "no pair", failed: "failed", done: "trained", begun: "begun",
 };
 const SHARES = new Map([[1, "full"], [0.5, "1/2"], [0.25, "1/4"], [0.125, "1/8"], [0.0625, "1/16"]]);
 const PAGE_ROWS = 25;
+
+/** What a trial's end is called, where its status alone doesn't say it. */
+function outcomeOf(row) {
+  if (row.stage === "not_worse") return row.outcome === "better" ? "taken out" : "stays";
+  if (row.outcome === "survived" && row.reason.startsWith("no more than")) return "within noise";
+  if (row.outcome === "survived" && row.reason.startsWith("gained beside")) return "gained, once more";
+  return OUTCOMES[row.outcome] || row.outcome;
+}
 
 class Table {
   /** source: `rows({offset, limit, sort, descending})` and `opened(candidate)`, both promises. */
@@ -78,16 +86,15 @@ class Table {
     const bad = ["failed", "rejected", "incomparable"].includes(row.outcome);
     const good = row.outcome === "better" || row.outcome === "accepted";
     const sure = row.stage !== "screening" && row.stage !== "runs";
-    const outcome = row.stage === "not_worse" ? (row.outcome === "better" ? "taken out" : "stays") : OUTCOMES[row.outcome] || row.outcome;
     const kind = sure && row.low_bpb > 0 ? "sure" : sure && row.high_bpb < 0 ? "worse" : sure ? "" : "hollow";
     const gain = row.effect_bpb === null ? "" : make("div", "effect-line", make("span", "value", signed(row.effect_bpb)), track(scale, row.effect_bpb, row.low_bpb, row.high_bpb, kind));
     const name = make("div", "clamp", row.name || row.recipe.slice(0, 12));
     name.title = shown(row.name);
     const cells = [
       make("td", "when", when(row.created_unix)), make("td", "name", name), make("td", "", STAGES[row.stage] || row.stage),
-      make("td", good ? "good" : bad ? "bad" : "", outcome), make("td", "effect", gain), make("td", "num", row.n || ""),
+      make("td", good ? "good" : bad ? "bad" : "", outcomeOf(row)), make("td", "effect", gain), make("td", "num", row.n || ""),
       make("td", "num", row.share === null ? "" : SHARES.get(row.share) || `${+(row.share * 100).toPrecision(2)} %`),
-      make("td", "num", row.flops ? flops(row.flops) : ""), make("td", "", row.by),
+      make("td", "num", row.flops ? flops(row.flops) : ""), make("td", "by", make("div", "clamp", row.by)),
     ];
     const line = make("tr", this.open.has(row.candidate) ? "row is-open" : "row", cells);
     line.tabIndex = 0;

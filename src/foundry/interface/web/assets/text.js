@@ -40,7 +40,7 @@ function seconds(value) {
   if (value < 100) return `${value < 10 ? value.toFixed(1) : Math.round(value)} s`;
   if (value < 6000) return `${Math.round(value / 60)} min`;
   if (value < 172800) return `${(value / 3600).toFixed(1)} h`;
-  return `${(value / 86400).toFixed(1)} days`;
+  return `${value < 864000 ? (value / 86400).toFixed(1) : count(value / 86400)} days`;
 }
 
 function when(unix, full) {

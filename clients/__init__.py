@@ -1,0 +1,1 @@
+"""Foundry in the hands of its real clients, such as a browser: `make check-clients`."""
