@@ -18,7 +18,7 @@ SHARE = 0.25
 """Of the gain on the recipe's own text; what is surely less on the second is as good as not there. Honest changes keep
 0.66 to 1.26 (docs/judge.md)."""
 ONE_TEXT, NO_TEXT = "one_text", "no_second_text"
-HINT = "run `make install` or `pip install networkx`, keep it where code can't read it, and ask again"
+HINT = "install another where code can't read it (`foundry data prepare builtin:shakespeare` says how), and ask again"
 
 Told = dict[str, Any]
 
