@@ -18,7 +18,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.cheats import attacks, catalogue, measure, promotions, report
+from benchmarks import spending
+from benchmarks.cheats import attacks, catalogue, measure, promotions, report, twins
 from benchmarks.cheats.attacks import HARMFUL_WITHOUT_A_SANDBOX
 from benchmarks.cheats.catalogue import Entry
 from benchmarks.measuring import machine
@@ -26,10 +27,11 @@ from foundry import sandbox
 from foundry.core import code
 from foundry.core.files import write_json
 from foundry.execute.untrusted.choose_tier import WARM
+from foundry.recipe import Recipe
 from foundry.sandbox import TIERS
 
 CAUGHT_SHARE = 0.995
-PARTS = ("leaks", "zoo", "host", "promotions")
+PARTS = ("leaks", "zoo", "host", "promotions", "twins", "spenders")
 
 
 def seeds_in(tier: str, tiers: Sequence[str], seeds: int) -> int:
@@ -102,6 +104,41 @@ def promoted(tiers: Sequence[str], seeds: int) -> dict[str, Any]:
     return {"part": "promotions", "kept": all(each.kept for each in swept), "swept": swept}
 
 
+def talking(tiers: Sequence[str], seeds: int) -> dict[str, Any]:
+    """What contestants gain by telling each other what follows; without both layers is the control."""
+    del seeds
+    confined = [tier for tier in tiers if tier != "none"]
+    with tempfile.TemporaryDirectory() as folder:
+        tried = list(twins.tried(Path(folder), confined))
+    return {"part": "twins", "kept": all(each.kept for each in tried), "talked": tried}
+
+
+def spenders(tiers: Sequence[str], seeds: int) -> dict[str, Any]:
+    """What code that spends more than it says is found to spend, at the size that ships; honest code is the control."""
+    del seeds
+    found = []
+    for tier in (tier for tier in tiers if tier != "none"):
+        with tempfile.TemporaryDirectory() as folder, spending.home(Path(folder) / "home", tiny=False) as parts:
+            with spending.small_lab(tier) as lab:
+                baseline = lab.arm_of(Recipe.load(Path("baseline.yaml")))
+                for at, kind in parts:
+                    if kind in (*spending.CHEATS, *spending.HONEST):
+                        found.append({"tier": tier, **vars(spending.spent(lab, baseline, at, kind, range(3)))})
+                        print(f"{kind} {tier}: {found[-1]['ratios']}", file=sys.stderr, flush=True)
+    kept = all(each["passed"] == (each["name"] in spending.HONEST) for each in found)
+    return {"part": "spenders", "kept": kept, "spent": found}
+
+
+MEASURES = {
+    "leaks": leaks,
+    "zoo": zoo,
+    "host": host,
+    "promotions": promoted,
+    "twins": talking,
+    "spenders": spenders,
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cheats", description=__doc__)
     parser.add_argument("--seeds", type=int, default=20, help="of each leak; honest models get a tenth of them")
@@ -119,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for part in PARTS:
         if options.only in (None, part):
             started = time.monotonic()
-            found = {"leaks": leaks, "zoo": zoo, "host": host, "promotions": promoted}[part](tiers, options.seeds)
+            found = MEASURES[part](tiers, options.seeds)
             found |= {"seconds": round(time.monotonic() - started), "machine": machine()}
             report.show(found)
             write_json(options.out / f"cheats-{part}.json", report.to_json(found))

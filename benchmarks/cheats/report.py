@@ -12,13 +12,17 @@ FOOLED_BPB = 0.05  # a plain evaluator that reports so much less than for the ho
 
 
 def show(found: dict[str, Any]) -> None:
-    {"leaks": _leaks, "zoo": _zoo, "host": _host, "promotions": _promotions}[found["part"]](found)
+    shown = {"leaks": _leaks, "zoo": _zoo, "host": _host, "promotions": _promotions}
+    shown |= {"twins": _twins, "spenders": _spenders}
+    shown[found["part"]](found)
     print(f"{found['seconds']} s")
 
 
 def to_json(found: dict[str, Any]) -> dict[str, Any]:
     """Plain values: of each row the counts, what was said first, and the averages."""
-    document = {key: value for key, value in found.items() if key not in ("rows", "outcomes", "plain", "swept")}
+    document = {
+        key: value for key, value in found.items() if key not in ("rows", "outcomes", "plain", "swept", "talked")
+    }
     if "rows" in found:
         document["rows"] = [
             {
@@ -39,6 +43,8 @@ def to_json(found: dict[str, Any]) -> dict[str, Any]:
         document["plain"] = {name: _plainly(found, name) for name in found["plain"]}
     if "swept" in found:
         document["swept"] = [{**vars(swept), "kept": swept.kept} for swept in found["swept"]]
+    if "talked" in found:
+        document["talked"] = [{**vars(each), "kept": each.kept} for each in found["talked"]]
     return document
 
 
@@ -85,6 +91,21 @@ def _promotions(found: dict[str, Any]) -> None:
         gains = "".join(f"{'' if gain is None else f'{gain:+.3f}':>9}" for gain in (each.gain_bpb, each.second_bpb))
         word = "promoted" if each.promoted else ", ".join(each.blocked) or each.verdict or "no gain"
         print(f"{'  ' if each.kept else 'NO'} {each.name:18}{each.tier:12}{gains}   {word}")
+
+
+def _twins(found: dict[str, Any]) -> None:
+    print("\nContestants that talk, by what was taken away of what keeps them apart")
+    for each in found["talked"]:
+        gain = "no score" if each.gain_bpb is None else f"{each.gain_bpb:+.3f}"
+        print(f"{'  ' if each.kept else 'NO'} {each.tier:12}{each.taken_away:24}{gain:>9}   {each.why[:60]}")
+
+
+def _spenders(found: dict[str, Any]) -> None:
+    print("\nCPU seconds for each counted FLOP, as a multiple of the baseline's")
+    for each in found["spent"]:
+        ratios = " ".join(f"{ratio:.2f}" for ratio in each["ratios"])
+        word = "passed" if each["passed"] else each["why"] or "rejected"
+        print(f"{each['tier']:12}{each['name']:16}{ratios:18}{each['gain_bpb']:+.3f} bpb   {word}")
 
 
 def _host(found: dict[str, Any]) -> None:

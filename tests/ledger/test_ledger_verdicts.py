@@ -61,6 +61,16 @@ def test_champions_follow_one_another_and_the_line_is_kept(ledger: Ledger) -> No
     assert ledger.promotions.champion("other.yaml") is None
 
 
+def test_what_a_line_of_code_carries_is_that_of_the_verdict_that_made_its_champion(ledger: Ledger) -> None:
+    a, b, c = (a_recipe(ledger, **values) for values in (A, B, C))
+    ledger.promotions.adopt(TRACK, a, "# a")
+    ledger.verdicts.record("asked", 0, "certify", a, b, {"comparison": "v", "carried": 1.4})
+    ledger.verdicts.record("of old", 0, "certify", b, c, {"comparison": "w"})
+    promote(ledger, a, b, verdict="v")
+    promote(ledger, b, c, verdict="w")
+    assert [ledger.promotions.carried(each) for each in (a, b, c)] == [1.0, 1.4, 1.0]
+
+
 def test_a_promotion_over_another_champion_than_expected_changes_nothing(ledger: Ledger) -> None:
     a, b, c = (a_recipe(ledger, **values) for values in (A, B, C))
     ledger.promotions.adopt(TRACK, a, "# a")

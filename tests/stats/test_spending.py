@@ -8,7 +8,15 @@ from dataclasses import replace
 import pytest
 
 from foundry.stats.sequential_test import Plan
-from foundry.stats.spending import MOST_BY_FLOPS, MOST_BY_SECONDS, excess, spending, spending_guard
+from foundry.stats.spending import (
+    MOST_BY_CLAIM,
+    MOST_BY_FLOPS,
+    MOST_BY_SECONDS,
+    carried_on,
+    excess,
+    spending,
+    spending_guard,
+)
 from foundry.stats.verdict import Arm, Cost, Score, Verdict
 
 BASE = Cost(tokens=1000, flops=1e9, seconds=9.0, cpu_seconds=2.0)
@@ -74,6 +82,27 @@ def test_the_bound_itself_is_allowed_and_no_more(match: str, most: float) -> Non
     for cpu_seconds, passes in ((2.0 * most, True), (math.nextafter(2.0 * most, 99.0), False)):
         guard = spending_guard(costs(cpu_seconds), match)  # type: ignore[arg-type]
         assert guard is not None and guard.passed == passes
+
+
+def test_more_tokens_by_a_count_of_ones_own_must_show_in_what_they_cost() -> None:
+    """1.7 × the tokens for 1.63 × the seconds (tests/cheats/spenders, counts_less) pass for slow code otherwise."""
+    claimed = [(BASE, replace(BASE, tokens=1700, cpu_seconds=2.0 * 1.63))] * 3
+    assert MOST_BY_CLAIM < 1.63 and judged(claimed).word == "rejected"
+    assert judged(costs(*[2.0 * 1.63] * 3)).word == "better", "the control: as slow, with the baseline's tokens"
+    honest = [(BASE, replace(BASE, tokens=1700, cpu_seconds=2.2))] * 3
+    assert judged(honest).word == "better", "what really costs less"
+
+
+def test_slow_parts_that_follow_one_another_add_up_to_the_same_bound() -> None:
+    slow = costs(*[2.0 * 1.5] * 3)
+    first = carried_on(1.0, slow, "flops")
+    assert first == pytest.approx(1.5) and carried_on(first, slow, "seconds") == first
+    assert judged(slow).word == "better", "the control: the first of them"
+    second = spending(BETTER, scores(slow, 0), scores(slow, 1), first)
+    assert second.word == "rejected" and "2.25 × with what was promoted before it" in second.reasons[-1]
+    assert carried_on(1.0, costs(1.0, 1.0, 1.0), "flops") == 1.0, "what one saves another can't spend"
+    in_seconds = replace(BETTER, match="seconds")
+    assert spending(in_seconds, scores(costs(2.2), 0), scores(costs(2.2), 1), first).word == "better"
 
 
 def test_a_cost_that_nobody_knows_has_no_ratio() -> None:

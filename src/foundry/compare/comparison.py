@@ -32,7 +32,7 @@ from foundry.stats import verdict
 from foundry.stats.fresh_seeds import certification_seeds, remeasurement_seeds
 from foundry.stats.noise_scale import pooled_sigma0
 from foundry.stats.sequential_test import Plan
-from foundry.stats.spending import spending
+from foundry.stats.spending import carried_on, paired_costs, spending
 from foundry.stats.verdict import Match, Verdict
 from foundry.train.code import training_code
 
@@ -182,8 +182,9 @@ def _answer(
     if code := bool(question.candidate.recipe.sources()):  # both are trained alike, and what they spend is compared
         arms = replace(arms[0], confined=True), replace(arms[1], confined=True)
     found = certify(lab, *arms, match, Plan(**plan["rules"]), plan["seeds"], split, seen)
+    carried = _carried(lab, question)
     if code:
-        found = spending(found, found.arms[0].scores, found.arms[1].scores)
+        found = spending(found, found.arms[0].scores, found.arms[1].scores, carried)
     if found.word != "better" or not plan["remeasure"]:
         return found, None  # no promotion hangs on it
     lab.say(f"measuring the effect again on {len(plan['remeasure'])} seeds that took no part")
@@ -191,7 +192,7 @@ def _answer(
     sides = [judged(lab, arms[side], results[side::2], split) for side in (0, 1)]
     found = verdict.remeasure(found, sides[0], sides[1], plan["remeasure"])
     if code:
-        found = spending(found, sides[0].scores, sides[1].scores)
+        found = spending(found, sides[0].scores, sides[1].scores, carried)
     if found.word != "better" or not _is_of_code(question):
         return found, None
     assert found.remeasured is not None
@@ -199,6 +200,12 @@ def _answer(
     for guard in (knowledge_guard_of(lab, arms), second_text.guard(second)):
         found = verdict.guarded(found, guard)
     return found, second
+
+
+def _carried(lab: Lab, question: Question) -> float:
+    """What the baseline's line has spent beyond what it began with; a baseline without code of others' has not."""
+    recipe = question.baseline.recipe
+    return lab.ledger.promotions.carried(recipe.fingerprint) if recipe.sources() else 1.0
 
 
 def _on_second_text(lab: Lab, question: Question, identity: str, gain_bpb: float, seen: Seen) -> Told:
@@ -229,7 +236,8 @@ def _document(lab: Lab, question: Question, identity: str, plan: dict[str, Any],
     for described, arm, seconds in zip(document["arms"], arms, run_seconds, strict=True):
         described |= {"budget_tokens": arm.tokens, "budget_flops": arm.flops, "run_seconds": seconds}
         described["reference"] = arm.reference
-    shares = used(*arms, run_seconds)
+    shares, is_code = used(*arms, run_seconds), bool(question.candidate.recipe.sources())
+    spent = paired_costs(found.arms[0].scores, found.arms[1].scores)
     return {
         **document,
         "used": shares,
@@ -242,6 +250,7 @@ def _document(lab: Lab, question: Question, identity: str, plan: dict[str, Any],
         "seeds": plan["seeds"][: max(found.n, 1)],
         "remeasured_seeds": plan["remeasure"],
         "budget": plan["budget"],
+        "carried": carried_on(_carried(lab, question), spent, question.match) if is_code else 1.0,
         "report": str(_report(question.kind, identity)),
     }
 

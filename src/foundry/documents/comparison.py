@@ -140,7 +140,8 @@ class Comparison(Document):
 
     certified_bpb: at least so much, at the rate α; smallest_effect_bpb: what an `underpowered` test could have missed;
     used: what a run of the candidate takes of each currency, as a multiple of the baseline's; asked: how often this
-    pair was, null for a certification, which the error budget corrects."""
+    pair was, null for a certification, which the error budget corrects; carried: CPU seconds for each counted FLOP of
+    the candidate's line of code, as a multiple of what the line began with."""
 
     comparison: str
     kind: str
@@ -170,6 +171,7 @@ class Comparison(Document):
     remeasured_seeds: tuple[Integer, ...]
     budget: Budgeted | None
     report: str
+    carried: float = 1.0
     second_text: SecondText | None = None
     corrected: bool = True
     asked: int | None = None

@@ -116,6 +116,16 @@ class Promotions:
         row = own or self._file.row(f"{sql} ORDER BY seq DESC LIMIT 1", track)
         return (json.loads(row["mark"]), row is own) if row is not None else (None, False)
 
+    def carried(self, champion: str) -> float:
+        """By how much the code of a champion's line exceeds what it began with in CPU seconds for each FLOP, by the
+        verdict that last made it one; 1 where a person did, or nothing was measured."""
+        row = self._file.row(
+            "SELECT json_extract(content, '$.carried') AS carried FROM verdicts WHERE id = "
+            "(SELECT verdict FROM promotions WHERE to_fp = ? AND kind = 'promote' ORDER BY seq DESC LIMIT 1)",
+            champion,
+        )
+        return float(row["carried"] or 1.0) if row is not None else 1.0
+
     def all(self) -> list[dict[str, Any]]:
         """Every entry of every track, oldest first."""
         return self._file.rows("SELECT * FROM promotions ORDER BY seq")

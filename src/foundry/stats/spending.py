@@ -13,7 +13,10 @@ from statistics import median
 
 from foundry.stats.verdict import Cost, Guard, Match, Score, Verdict, guarded
 
-MOST_BY_FLOPS = 2.5
+MOST_BY_FLOPS = 1.9
+MOST_BY_CLAIM = 1.5
+"""Where the candidate's tokens are more than the baseline's because by its own count they cost less: that must show."""
+CLAIMED = 1.1
 MOST_BY_SECONDS = 1.5
 
 
@@ -26,29 +29,54 @@ def excess(baseline: Cost, candidate: Cost, match: Match) -> float | None:
     return candidate.cpu_seconds / baseline.cpu_seconds / share
 
 
-def spending_guard(pairs: Sequence[tuple[Cost, Cost]], match: Match) -> Guard | None:
-    """By the median over the pairs, so that no single run that the machine disturbed decides; None where fewer than
-    half of them were measured."""
+def typical(pairs: Sequence[tuple[Cost, Cost]], match: Match) -> float | None:
+    """The median over the pairs, so that no single run that the machine disturbed decides; None where fewer than half
+    of them were measured."""
     found = [ratio for pair in pairs if (ratio := excess(*pair, match)) is not None]
-    if 2 * len(found) < max(1, len(pairs)):
+    return None if 2 * len(found) < max(1, len(pairs)) else median(found)
+
+
+def carried_on(before: float, pairs: Sequence[tuple[Cost, Cost]], match: Match) -> float:
+    """What the candidate would carry as a champion: by how much its line's code exceeds the code that it began with.
+    Never below 1: what one part saves, another can't spend unseen. In matched seconds nothing is added: slower is paid
+    for there."""
+    used = 1.0 if match == "seconds" else typical(pairs, match)
+    return max(1.0, before * (used or 1.0))
+
+
+def spending_guard(pairs: Sequence[tuple[Cost, Cost]], match: Match, carried: float = 1.0) -> Guard | None:
+    """carried: the same of the baseline, relative to what its line began with. None where it isn't known what was
+    spent."""
+    used = typical(pairs, match)
+    if used is None:
         return None
-    most, used = (MOST_BY_SECONDS if match == "seconds" else MOST_BY_FLOPS), median(found)
-    unit = "run in matched seconds" if match == "seconds" else "counted FLOP"
-    detail = f"its code used {used:.2f} × the baseline's CPU seconds for each {unit} (median of {len(found)} pairs"
-    return Guard("spending", used <= most, f"{detail}, {most:g} × at most)")
+    in_seconds = match == "seconds"
+    more = [b.tokens / a.tokens for a, b in pairs if a.tokens]
+    by_count = MOST_BY_CLAIM if more and median(more) > CLAIMED else MOST_BY_FLOPS
+    most = MOST_BY_SECONDS if in_seconds else by_count
+    total = used if in_seconds else carried * used
+    unit = "run in matched seconds" if in_seconds else "counted FLOP"
+    detail = f"its code used {used:.2f} × the baseline's CPU seconds for each {unit} (median of {len(pairs)} pairs"
+    line = f", {total:.2f} × with what was promoted before it" if not in_seconds and carried > 1.0 else ""
+    return Guard("spending", total <= most, f"{detail}{line}, {most:g} × at most)")
 
 
-def spending(verdict: Verdict, baseline: Sequence[Score], candidate: Sequence[Score]) -> Verdict:
-    """The verdict, `rejected` when the candidate's code spent more than its budget in the runs of these scores, and not
-    `better` while it isn't known what it spent."""
-    theirs = {score.seed: score for score in candidate if score.status == "done"}
-    pairs = [(s.cost, theirs[s.seed].cost) for s in baseline if s.status == "done" and s.seed in theirs]
+def spending(verdict: Verdict, baseline: Sequence[Score], candidate: Sequence[Score], carried: float = 1.0) -> Verdict:
+    """The verdict, `rejected` when the candidate's code spent more than its budget in the runs of these scores, or it
+    and what was promoted before it did, and not `better` while it isn't known what it spent."""
+    pairs = paired_costs(baseline, candidate)
     if not pairs:
         return verdict
-    guard = spending_guard(pairs, verdict.match)
+    guard = spending_guard(pairs, verdict.match, carried)
     if guard is None:
         return guarded(verdict, Guard("spending", False, "what its code has spent was not measured; ask --again"))
     if guard.passed:
         return guarded(verdict, guard)
     reasons = (*verdict.reasons, guard.detail)
     return replace(verdict, word="rejected", reasons=reasons, guards=(*verdict.guards, guard))
+
+
+def paired_costs(baseline: Sequence[Score], candidate: Sequence[Score]) -> list[tuple[Cost, Cost]]:
+    """Of the seeds that both have finished."""
+    theirs = {score.seed: score for score in candidate if score.status == "done"}
+    return [(s.cost, theirs[s.seed].cost) for s in baseline if s.status == "done" and s.seed in theirs]
