@@ -118,13 +118,16 @@ def spenders(tiers: Sequence[str], seeds: int) -> dict[str, Any]:
     del seeds
     found = []
     for tier in (tier for tier in tiers if tier != "none"):
-        with tempfile.TemporaryDirectory() as folder, spending.home(Path(folder) / "home", tiny=False) as parts:
-            with spending.small_lab(tier) as lab:
-                baseline = lab.arm_of(Recipe.load(Path("baseline.yaml")))
-                for at, kind in parts:
-                    if kind in (*spending.CHEATS, *spending.HONEST):
-                        found.append({"tier": tier, **vars(spending.spent(lab, baseline, at, kind, range(3)))})
-                        print(f"{kind} {tier}: {found[-1]['ratios']}", file=sys.stderr, flush=True)
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            spending.home(Path(folder) / "home", tiny=False) as parts,
+            spending.small_lab(tier) as lab,
+        ):
+            baseline = lab.arm_of(Recipe.load(Path("baseline.yaml")))
+            for at, kind in parts:
+                if kind in (*spending.CHEATS, *spending.HONEST):
+                    found.append({"tier": tier, **vars(spending.spent(lab, baseline, at, kind, range(3)))})
+                    print(f"{kind} {tier}: {found[-1]['ratios']}", file=sys.stderr, flush=True)
     kept = all(each["passed"] == (each["name"] in spending.HONEST) for each in found)
     return {"part": "spenders", "kept": kept, "spent": found}
 
