@@ -2,7 +2,7 @@
 
 import sys
 
-from foundry.interface.cli import main
+from foundry.interface.door import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from foundry import starter
 from foundry.core import places
 from foundry.core.errors import FoundryError, RequestError
 from foundry.data.corpus import open_source
+from foundry.interface import door
 from foundry.interface.cli import main
 from foundry.ledger.ledger import Ledger
 from foundry.promote import adopt
@@ -217,3 +219,17 @@ def test_an_installed_foundry_adopts_nothing_into_itself(
     monkeypatch.setattr(adopt, "CHECKOUT", package.parents[1])
     assert "adopt.no_checkout" in refused(capsys, 2, "adopt", "norm:mine", "--force", "--yes")
     assert not list(package.rglob("*.py")) and part.exists()
+
+
+def test_ctrl_c_while_the_command_line_is_loaded_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    real = builtins.__import__
+
+    def interrupted(name: str, *others: Any, **more: Any) -> Any:
+        if name == "foundry.interface" and "cli" in others[2]:
+            raise KeyboardInterrupt
+        return real(name, *others, **more)
+
+    assert door.main(["--version"]) == 0 and capsys.readouterr().err == ""
+    monkeypatch.setattr(builtins, "__import__", interrupted)
+    assert door.main(["--version"]) == 130
+    assert capsys.readouterr().err == "[interrupted] interrupted before anything was begun\n"

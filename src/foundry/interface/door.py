@@ -1,4 +1,5 @@
-"""How the original commands (`sweep.py` and its like) reach the command line, from whatever Python they are run with.
+"""How programs reach the command line: `foundry` itself, and the original commands (`sweep.py` and its like) from
+whatever Python they are run with.
 
 May not: import anything that isn't in the standard library before it knows that the rest is installed.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,6 +29,14 @@ def open_door(command: str) -> NoReturn:
             filter(None, [str(REPOSITORY / "src"), os.environ.get("PYTHONPATH", "")])
         )
         os.execv(python, [str(python), "-m", "foundry", command, *sys.argv[1:]])
-    from foundry.interface.cli import main
-
     sys.exit(main([command, *sys.argv[1:]]))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; Ctrl-C is one line also in the second that it takes to load."""
+    try:
+        from foundry.interface import cli
+    except KeyboardInterrupt:
+        sys.stderr.write("[interrupted] interrupted before anything was begun\n")
+        return 130
+    return cli.main(argv)
