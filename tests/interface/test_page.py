@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ import pytest
 from clients.large_ledger import make
 from foundry.core.errors import RequestError
 from foundry.documents.campaign import Campaign
+from foundry.documents.page import Candidate
 from foundry.interface.cli import main
 from foundry.interface.web import curves, page, views
+from foundry.interface.web.activity import told
 from foundry.interface.web.report import report
 from foundry.ledger import queries
 from foundry.ledger.ledger import Ledger
@@ -67,6 +70,11 @@ def test_the_champion_its_gain_and_the_cost_are_those_of_the_ledger(promoted: Ca
     assert shown.stairs[0].kind == "adopt" and shown.stairs[-1].recipe == champion.recipe
     assert champion.start_bpb is not None and champion.bpb == pytest.approx(champion.start_bpb - champion.gain_bpb)
     assert [stair.flops for stair in shown.stairs] == sorted(stair.flops for stair in shown.stairs)
+    with Ledger.open() as ledger:
+        sql = "SELECT count(DISTINCT recipe) AS n FROM runs WHERE recipe NOT IN (SELECT to_fp FROM promotions)"
+        full = f"{sql} AND budget_tokens > (SELECT max(budget_tokens) / 2 FROM runs)"
+        everyone, on_full = (ledger._file.row(each) for each in (sql, full))
+    assert everyone is not None and on_full is not None and shown.tried.of == on_full["n"] < everyone["n"]
     assert champion.recipe not in set(shown.tried.names) and shown.tried.of == len(shown.tried.bpb) > 3
 
 
@@ -96,24 +104,41 @@ def json_history() -> dict[str, Any]:
 
 def test_a_row_opens_its_diff_and_its_pairs(promoted: Campaign) -> None:
     rows = views.table(None, 0, 500, "created_unix", True).rows
-    test = next(row for row in rows if row.stage == "certify" and row.outcome == "better")
-    comparison = queries.comparison(promoted.promotions[0].comparison or "")
+    promotion = promoted.promotions[0]
+    comparison = queries.comparison(promotion.comparison or "")
+    test = next(row for row in rows if row.reason == comparison.says)
     shown = views.opened(None, test.candidate)
-    assert test.effect_bpb == promoted.promotions[0].effect_bpb, "the effect that is quoted is the one measured again"
-    assert [pair.gain_bpb for pair in shown.pairs] == pytest.approx([gain for gain in comparison.differences if gain])
-    assert any(edit.path == "train.optimizer.lr" for edit in shown.edits) and comparison.says == shown.says
-    trial = next(row for row in rows if row.stage == "screening" and row.share == 1.0 and row.n == 1)
-    gains = [pair.gain_bpb for pair in views.opened(None, trial.candidate).pairs]
-    assert any(gain == pytest.approx(trial.effect_bpb) for gain in gains), "on the seed of the race"
+    assert test.effect_bpb == promotion.effect_bpb, "the effect that is quoted is the one measured again"
+    assert [pair.gain_bpb for pair in shown.pairs] == list(comparison.differences)
+    before, after = (queries.recipe(each or "").content for each in (promotion.from_recipe, promotion.to_recipe))
+    assert {edit.path for edit in shown.edits} == {edit.path for edit in queries.plain_diff(before, after)}
+    recipes = [row.recipe for row in rows]
+    trials = [row for row in rows if row.stage == "screening" and row.n == 1 and recipes.count(row.recipe) == 1]
+    assert trials
+    for trial in trials:
+        gains = [pair.gain_bpb for pair in views.opened(None, trial.candidate).pairs]
+        assert any(gain == pytest.approx(trial.effect_bpb) for gain in gains), "on the seed of the race"
     for wrong in ("t999999.0", "x1", "v0", "t1.99", "", "v1; DROP"):
         with pytest.raises(RequestError, match=r"page\.unknown_candidate"):
             views.opened(None, wrong)
 
 
 def test_decisions_are_said_in_words(promoted: Campaign) -> None:
-    said = [each.text for each in views.look().page.decisions]
-    assert any(re.fullmatch(r".*lr:1e-2.*: better, \+0\.\d{4} bits per byte \(.*\)", line) for line in said)
-    assert any("goes to the next test" in line for line in said)
+    rows = views.table(None, 0, 500, "created_unix", True).rows
+    won = next(row for row in rows if row.outcome == "better" and row.stage == "certify")
+    said = re.escape(f"{won.name}: better, {won.effect_bpb:+.4f} bits per byte ")
+    assert re.fullmatch(rf"{said}\([+-]0\.\d{{4}} to [+-]0\.\d{{4}}\)", told(won).text)
+    shown = views.look().page.decisions
+    assert shown and {each.text for each in shown} <= {told(row).text for row in rows}
+    says = "norm:rmsnorm is not shown to be better than baseline (… effects above 0.004 bpb are unlikely)."
+    row = Candidate(candidate="v1", created_unix=0.0, name="norm:rmsnorm", stage="certify", outcome="not_better",
+                    effect_bpb=0.001, low_bpb=-0.002, high_bpb=0.003, n=6, share=1.0, evidence=0.0, flops=1.0, by="",
+                    why="", reason=says, recipe="")  # fmt: skip
+    assert told(row).text == "norm:rmsnorm: not better, effects above 0.0040 bits per byte are unlikely"
+    assert told(replace(row, reason="")).text == "norm:rmsnorm: not better"
+    failed = told(replace(row, outcome="failed", stage="screening", reason="nan: loss became nan\nat step 3"))
+    assert (failed.text, failed.tone) == ("norm:rmsnorm: failed: nan: loss became nan at step 3", "bad")
+    assert told(replace(row, stage="not_worse")).text == "norm:rmsnorm: stays in"
 
 
 def test_hostile_names_reasons_and_failures_are_data_in_the_file_and_nothing_else(

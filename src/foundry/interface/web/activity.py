@@ -173,7 +173,9 @@ def told(row: Candidate) -> Decision:
     if row.stage == "not_worse":
         word, tone = ("not worse without it", "good") if row.outcome == "better" else ("stays in", "plain")
     more = ""
-    if row.outcome in ("better", "accepted") and row.effect_bpb is not None:
+    if row.stage == "not_worse":  # a gain is not what it asks for
+        pass
+    elif row.outcome in ("better", "accepted") and row.effect_bpb is not None:
         more = f", {row.effect_bpb:+.4f} bits per byte"
         if row.outcome == "better" and row.low_bpb is not None:
             more += f" ({row.low_bpb:+.4f} to {row.high_bpb:+.4f})"

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from foundry.core.errors import RequestError
@@ -50,7 +51,8 @@ tests AS (
     FROM verdicts WHERE 2 > (SELECT count(DISTINCT track) FROM promotions)
     OR baseline IN (SELECT to_fp FROM promotions WHERE track = ?1)),
 known(recipe) AS MATERIALIZED (
-    SELECT recipe FROM trials UNION SELECT candidate FROM verdicts UNION SELECT to_fp FROM promotions),
+    SELECT json_extract(trial.value, '$.point') FROM events, json_each(events.content, '$.trials') AS trial
+    WHERE events.kind = 'raced' UNION SELECT candidate FROM verdicts UNION SELECT to_fp FROM promotions),
 scored AS MATERIALIZED (
     SELECT recipe, seed, budget_tokens,
     (SELECT bpb FROM scores WHERE run = runs.id AND split = 'validation' ORDER BY seq DESC LIMIT 1) AS bpb
@@ -136,7 +138,9 @@ def shown(file: LedgerFile, track: str, candidate: str) -> CandidateShown:
             sql = "SELECT content FROM events WHERE track = ? AND kind = 'round' AND seq < ? ORDER BY seq DESC LIMIT 1"
             round = file.row(sql, event["track"], number)
             base = json.loads(round["content"])["base"] if round else ""
-            return _opened(file, candidate, base, trials[place]["point"], "", ())
+            trial = trials[place]
+            gains = [*trial.get("fresh", ()), *(gain for _, gain in trial.get("gains", ()))]
+            return _opened(file, candidate, base, trial["point"], "", (), _paired(file, base, trial["point"], gains))
     elif kind == "v":
         row = file.row("SELECT baseline, candidate, content FROM verdicts WHERE seq = ?", number)
         if row:
@@ -197,20 +201,23 @@ def _pairs(document: dict[str, Any]) -> tuple[Pair, ...]:
     return tuple(_pair(a["seed"], a["val_bpb"], b["val_bpb"]) for a, b in zip(*arms, strict=False)) if arms else ()
 
 
-def _paired(file: LedgerFile, base: str, own: str) -> tuple[Pair, ...]:
-    """The runs of two recipes on shared seeds, on the largest budget that the second had."""
+def _paired(file: LedgerFile, base: str, own: str, known: Sequence[float] = ()) -> tuple[Pair, ...]:
+    """The runs of two recipes on shared seeds, of one budget of the second's: the one that gave the most of the known
+    gains, else the largest."""
     sql = """SELECT seed, budget_tokens, coalesce(flops, 0.0) AS flops,
         (SELECT bpb FROM scores WHERE run = runs.id AND split = 'validation' ORDER BY seq DESC LIMIT 1) AS bpb
         FROM runs WHERE recipe = ? AND status IN ('done', 'failed') ORDER BY seq DESC LIMIT 400"""
     first, second = file.rows(sql, base), file.rows(sql, own)
-    largest = max((row["budget_tokens"] for row in second), default=0)
-    pairs: list[Pair] = []
+    by_budget: dict[int, list[Pair]] = {}
     for row in second:
-        if row["budget_tokens"] == largest:
-            near = [each for each in first if each["seed"] == row["seed"] and _alike(each, row)]
-            if near:
-                pairs.append(_pair(row["seed"], near[0]["bpb"], row["bpb"]))
-    return tuple(pairs[:MOST_PAIRS][::-1])
+        near = [each for each in first if each["seed"] == row["seed"] and _alike(each, row)]
+        if near:
+            by_budget.setdefault(row["budget_tokens"], []).append(_pair(row["seed"], near[0]["bpb"], row["bpb"]))
+
+    def rank(budget: int) -> tuple[int, int]:
+        return len({pair.gain_bpb for pair in by_budget[budget]} & set(known)), budget
+
+    return tuple(by_budget[max(by_budget, key=rank)][:MOST_PAIRS][::-1]) if by_budget else ()
 
 
 def _alike(a: dict[str, Any], b: dict[str, Any]) -> bool:

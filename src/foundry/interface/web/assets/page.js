@@ -85,7 +85,7 @@ function nowPanel(page) {
     const share = run.budget_tokens ? Math.min(1, run.tokens / run.budget_tokens) : 0;
     const inside = make("div", "");
     inside.style.width = `${(share * 100).toFixed(1)}%`;
-    const facts = run.stage === "judging" ? "being judged" : [run.loss !== null ? `loss ${run.loss.toFixed(3)}` : "starting", run.eta_seconds !== null && `${seconds(run.eta_seconds)} to go`].filter(Boolean).join(", ");
+    const facts = run.stage === "judging" ? "being judged" : share >= 1 ? "trained" : [run.loss !== null ? `loss ${run.loss.toFixed(3)}` : "starting", run.eta_seconds !== null && `${seconds(run.eta_seconds)} to go`].filter(Boolean).join(", ");
     const name = make("div", "name clamp", run.name || run.recipe.slice(0, 12));
     name.title = shown(run.name);
     return make("li", "", name, make("div", "bar", inside), make("div", "fact", facts));

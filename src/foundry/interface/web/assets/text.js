@@ -15,7 +15,7 @@ function make(tag, kind, ...children) {
   for (const child of children.flat()) {
     if (child === null || child === undefined || child === false) continue;
     if (child instanceof Node) element.append(child);
-    else shown(child).split(/(?<=[^\s(][+,/])/).forEach((part, i) => element.append(i ? document.createElement("wbr") : "", part));
+    else shown(child).split(/(?<=[^\s(][+,/])(?!\d)/).forEach((part, i) => element.append(i ? document.createElement("wbr") : "", part));
   }
   return element;
 }
