@@ -27,6 +27,13 @@ def test_a_page_that_names_a_file_that_is_gone_is_found(tmp_path: Path) -> None:
     assert missing([tmp_path / "page.md"]) == ["page.md: train/gone.py"]
 
 
+def test_every_page_is_in_the_sites_tree_once() -> None:
+    """What `make docs` would refuse, without its tools."""
+    trees = re.findall(r"```\{toctree\}\n(.*?)```", (ROOT / "docs" / "index.md").read_text(), re.S)
+    named = [name for tree in trees for name in re.findall(r"<(\w+)>$", tree, re.M)]
+    assert sorted(named) == sorted({page.stem for page in (ROOT / "docs").glob("*.md")} - {"index"})
+
+
 def missing(pages: Sequence[Path] = ()) -> list[str]:
     pages = pages or [*ROOT.glob("*.md"), *(page for page in (ROOT / "docs").glob("*.md") if page.name != "log.md")]
     rooms = {path.name for path in (ROOT / "src" / "foundry").iterdir() if path.is_dir()}
