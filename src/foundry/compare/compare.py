@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from foundry.compare import match as matching
 from foundry.compare import tune as tuning
@@ -12,7 +14,7 @@ from foundry.compare.certify import Seen
 from foundry.compare.comparison import Question, Rules, ask
 from foundry.compare.session import Lab
 from foundry.core.files import write_document
-from foundry.documents.comparison import Comparison
+from foundry.documents.comparison import Comparison, Comparisons
 from foundry.recipe import Recipe
 
 TUNING_SEEDS = 2
@@ -55,3 +57,10 @@ def compare(
     document = Comparison.from_dict(given, corrected=False, asked=asked)
     write_document(Path(document.report), document.to_dict())
     return document
+
+
+def several(lab: Lab, a: Path, others: Sequence[Path], *asked: Any) -> Comparisons:
+    """Each of the others against `a`, as `compare` does it, one after the other; all are read before any is trained."""
+    for path in (a, *others):
+        Recipe.load(path)
+    return Comparisons(comparisons=tuple(compare(lab, a, other, *asked) for other in others))

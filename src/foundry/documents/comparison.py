@@ -177,6 +177,12 @@ class Comparison(Document):
     asked: int | None = None
 
 
+class Comparisons(Document):
+    """Several candidates against one baseline, each by itself at its rate: nothing corrects for how many there are."""
+
+    comparisons: tuple[Comparison, ...]
+
+
 class ComparisonShown(Comparison):
     """comparison_kind: `compare`, `certify` or `not_worse`; key: the content of what was asked, `attempt` how often."""
 

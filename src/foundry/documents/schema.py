@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from foundry.core.files import SCHEMA
-from foundry.documents import budget, campaign, comparison, failure, page, recipes, runs, sweep
+from foundry.documents import budget, campaign, comparison, failure, page, recipes, runs, sweep, underway
 from foundry.documents.document import Document, hints
 
 VERBS: dict[str, tuple[type[Document], ...]] = {
     "init": (recipes.Initialized,),
     "train": (runs.Trained,),
-    "compare": (comparison.Comparison,),
+    "compare": (comparison.Comparison, comparison.Comparisons),
     "sweep": (sweep.Sweep,),
     "campaign": (campaign.Campaign,),
     "propose": (campaign.Proposed,),
@@ -31,6 +31,10 @@ VERBS: dict[str, tuple[type[Document], ...]] = {
     "lineage": (runs.Lineage,),
     "report": (page.Reported,),
     "serve": (page.Served,),
+    "ps": (underway.Underway,),
+    "stop": (underway.Stopped,),
+    "clean": (underway.Cleaned,),
+    "curve": (underway.Curves,),
     "verify": (budget.Verified,),
     "budget": (budget.Budget,),
     "kinds": (recipes.Kinds,),

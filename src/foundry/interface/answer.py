@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from foundry.documents import budget, campaign, comparison, page, recipes, runs, sweep
+from foundry.documents import budget, campaign, comparison, page, recipes, runs, sweep, underway
 from foundry.documents.document import Document
-from foundry.interface import report, report_campaign, report_code, report_page, report_show
+from foundry.interface import report, report_campaign, report_code, report_page, report_show, report_underway
 from foundry.interface.terminal import console, emit
 
 PRINTERS: dict[type[Document], Callable[[Any], None]] = {
@@ -31,6 +31,11 @@ PRINTERS: dict[type[Document], Callable[[Any], None]] = {
     campaign.Reproduced: report_campaign.reproduced,
     page.Reported: report_page.reported,
     page.Served: report_page.served,
+    comparison.Comparisons: report_underway.comparisons,
+    underway.Underway: report_underway.ps,
+    underway.Stopped: report_underway.stopped,
+    underway.Cleaned: report_underway.cleaned,
+    underway.Curves: report_underway.curves,
     budget.Budget: report.budget,
     budget.Verified: report.verify,
     budget.Reverted: report.reverted,

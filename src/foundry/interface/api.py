@@ -23,7 +23,7 @@ from foundry.core.errors import FoundryError, RequestError
 from foundry.documents.campaign import Asked, Trial
 from foundry.documents.runs import Trained
 from foundry.documents.sweep import Sweep
-from foundry.interface import cli_campaign, cli_code, cli_init, cli_page, cli_read, cli_work, options
+from foundry.interface import cli_campaign, cli_code, cli_init, cli_page, cli_read, cli_underway, cli_work, options
 
 Told = Callable[[dict[str, Any]], object]
 Result = TypeVar("Result")
@@ -85,6 +85,10 @@ class Project:
     kinds = _method(cli_read.kinds)
     report = _method(cli_page.report)
     serve = _method(cli_page.serve)
+    ps = _method(cli_underway.ps)
+    stop = _method(cli_underway.stop)
+    clean = _method(cli_underway.clean)
+    curve = _method(cli_underway.curve)
     check = _method(cli_code.check)
     adopt = _method(cli_code.adopt)
     rebuild = _method(cli_code.rebuild)
@@ -162,10 +166,11 @@ def _bound(verb: Callable[..., Any], given: tuple[Any, ...], named: dict[str, An
     """A value for each of the verb's options. Raises RequestError for those that it hasn't, lacks, or can't take."""
     known = options.flat(verb)
     names = list(known)
-    if names and options.takes_many(known[names[0]][0]):
-        many = [word for each in given for word in ([each] if isinstance(each, str) else each)]
-        named = {names[0]: many, **named} if given else named
-    elif len(given) <= len(names):
+    many = next((i for i, name in enumerate(names[:2]) if options.takes_many(known[name][0])), None)
+    if many is not None and len(given) > many:
+        rest = [one for each in given[many:] for one in (each if isinstance(each, (list, tuple)) else [each])]
+        given = (*given[:many], rest)
+    if len(given) <= len(names):
         both = named.keys() & set(names[: len(given)])
         if both:
             raise RequestError("usage", both.pop(), "given twice")

@@ -18,8 +18,9 @@ from foundry import __version__
 from foundry.core import places
 from foundry.core.errors import FoundryError, RequestError, WorkError, nearest
 from foundry.documents.failure import Failure
-from foundry.interface import cli_campaign, cli_code, cli_init, cli_page, cli_read, cli_work
+from foundry.interface import cli_campaign, cli_code, cli_init, cli_page, cli_read, cli_underway, cli_work
 from foundry.interface.terminal import emit, guarded
+from foundry.ledger import stops
 
 app = typer.Typer(
     name="foundry",
@@ -35,6 +36,7 @@ cli_work.register(app)
 cli_campaign.register(app)
 cli_read.register(app)
 cli_page.register(app)
+cli_underway.register(app)
 cli_code.register(app)
 
 
@@ -78,7 +80,9 @@ def _run(arguments: list[str], as_json: bool) -> int:
     except TyperException as error:
         return _usage(error, as_json)
     except (KeyboardInterrupt, typer.Abort):
-        _fail(WorkError("interrupted", "", "interrupted", hint="the same command goes on from here"), as_json)
+        by = stops.asked()
+        message = f"stopped by {by}" if by else "interrupted"
+        _fail(WorkError("interrupted", "", message, hint="the same command goes on from here"), as_json)
         return 130
     except (MemoryError, OSError) as error:
         return _fail(places.refused(error), as_json)

@@ -12,7 +12,7 @@ import typer
 from foundry.core import places
 from foundry.documents import recipes, runs
 from foundry.documents.budget import Reverted
-from foundry.documents.comparison import Comparison
+from foundry.documents.comparison import Comparison, Comparisons
 from foundry.documents.sweep import Sweep
 from foundry.interface import options
 from foundry.interface.cli_page import leave
@@ -121,7 +121,7 @@ def sweep(
 
 def compare(
     baseline: Annotated[Path, typer.Argument(help="Recipe A.")],
-    candidate: Annotated[Path, typer.Argument(help="Recipe B: is it better than A?")],
+    candidates: Annotated[list[Path], typer.Argument(help="Recipe B: is it better than A? And C, … each against A.")],
     seeds: Annotated[
         str, typer.Option(help="Seeds by hand, such as 1,2,3. Default: derived, fresh for the pair.")
     ] = "",
@@ -136,17 +136,24 @@ def compare(
     *,
     how: options.Execution,
     display: options.Display,
-) -> Comparison:
-    """Compare two recipes on shared seeds and an equal budget.
+) -> Comparison | Comparisons:
+    """Compare two recipes on shared seeds and an equal budget; or several with the first, each by itself.
 
-    Example: foundry compare experiments/baseline.yaml experiments/attn_gqa_2kv.yaml --json
+    Examples: foundry compare experiments/baseline.yaml experiments/attn_gqa_2kv.yaml --json ·
+    foundry compare experiments/baseline.yaml experiments/attn_*.yaml
     """
     from foundry.compare.compare import compare as verb
+    from foundry.compare.compare import several
     from foundry.compare.comparison import Rules
 
     rules, chosen = Rules(alpha, max_pairs, min_effect), options.seed_list(seeds)
     with bench(how, display, jobs, retry) as lab:
-        return verb(lab, baseline, candidate, rules, match, tune, chosen, again, pair_line(lab.say))
+        asked = rules, match, tune, chosen, again, pair_line(lab.say)
+        return (
+            verb(lab, baseline, candidates[0], *asked)
+            if len(candidates) == 1
+            else several(lab, baseline, candidates, *asked)
+        )
 
 
 def sample(

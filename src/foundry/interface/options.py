@@ -177,15 +177,23 @@ def checked(name: str, hint: Any, value: Any) -> Any:
 
 
 UNIONS = (Union, types.UnionType)
-WORDS = {bool: "True or False", int: "a whole number", float: "a number", Path: "a path", list[str]: "words"}
+WORDS = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    Path: "a path",
+    list[str]: "words",
+    list[Path]: "paths",
+}
 
 
 def _made(kind: Any, value: Any) -> Any:
     """`value` as `kind`. Raises TypeError, ValueError or OverflowError."""
     if kind is Path:
         return places.root() / os.fspath(value)
-    if kind == list[str]:
-        return [str(each) for each in ([value] if isinstance(value, str) else value)]
+    if get_origin(kind) is list:
+        one = value if isinstance(value, (list, tuple)) else [value]
+        return [_made(get_args(kind)[0], each) for each in one]
     if kind is str:
         return value if isinstance(value, str) else ",".join(str(operator.index(each)) for each in value)
     if isinstance(value, bool) != (kind is bool):
@@ -199,7 +207,7 @@ def plain(hint: Any) -> Any:
 
 
 def takes_many(hint: Any) -> bool:
-    return plain(hint) == list[str]
+    return get_origin(plain(hint)) is list
 
 
 def command(

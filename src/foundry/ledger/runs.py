@@ -195,8 +195,12 @@ class Runs:
 
     def with_weights(self) -> list[dict[str, Any]]:
         """Every run that has weights on the disk, or may have some; the newest first."""
-        columns = "id, recipe, status, owner, fence, kept, weights_bytes"
-        return self._file.rows(f"SELECT {columns} FROM runs WHERE weights_bytes > 0 ORDER BY seq DESC")
+        columns = (
+            "runs.id, runs.recipe, runs.status, runs.owner, runs.fence, runs.kept, runs.weights_bytes, recipes.name, "
+            "coalesce(runs.finished, runs.started, runs.created) AS ended"
+        )
+        whence = "runs JOIN recipes ON recipes.fingerprint = runs.recipe"
+        return self._file.rows(f"SELECT {columns} FROM {whence} WHERE weights_bytes > 0 ORDER BY runs.seq DESC")
 
     def found_weights(self, found: Sequence[tuple[str, int, int]]) -> None:
         """(run, fence, bytes) of runs whose weights were looked at; a run that was claimed meanwhile stays as it is."""

@@ -67,6 +67,11 @@ class Verdicts:
             if made.rowcount:
                 self._seals.verdict(write, document["comparison"], document)
 
+    def certified(self) -> set[str]:
+        """The recipes that a certification found better, champions or not."""
+        sql = "SELECT DISTINCT candidate FROM verdicts WHERE kind='certify' AND content ->> '$.verdict' = 'better'"
+        return {row["candidate"] for row in self._file.rows(sql)}
+
     def compared(self, baseline: str, candidate: str) -> int:
         """How often the second was compared with the first for a report, whatever the rules."""
         sql = "SELECT count(*) AS n FROM verdicts WHERE kind='compare' AND baseline=? AND candidate=?"

@@ -103,7 +103,7 @@ def superfluous(rows: Iterable[Mapping[str, Any]], champions: set[str]) -> list[
     remembered: set[str] = set()
     count = total = 0
     for row in rows:
-        if row["kept"] or _is_training(row):
+        if row["kept"] or is_training(row):
             continue
         recipe = row["recipe"]
         if row["status"] == "done" and recipe in champions and recipe not in remembered:
@@ -118,11 +118,11 @@ def superfluous(rows: Iterable[Mapping[str, Any]], champions: set[str]) -> list[
 def tidy(ledger: Ledger) -> list[str]:
     """Remove what the rule doesn't keep; the runs that it was removed of. What is in use waits for another time."""
     rows = ledger.runs.with_weights()
-    unseen = [row for row in rows if row["weights_bytes"] == UNKNOWN and not _is_training(row)]
+    unseen = [row for row in rows if row["weights_bytes"] == UNKNOWN and not is_training(row)]
     if unseen:  # an interrupted run's, and those of a ledger from before it counted them
         ledger.runs.found_weights([(row["id"], row["fence"], size_bytes(row["id"])) for row in unseen])
         rows = ledger.runs.with_weights()
-    removed = [run for run in superfluous(rows, _champions(ledger)) if _remove(run)]
+    removed = [run for run in superfluous(rows, _champions(ledger)) if remove(run)]
     ledger.runs.lost_weights(removed)
     return removed
 
@@ -131,12 +131,13 @@ def _champions(ledger: Ledger) -> set[str]:
     return set(ledger.promotions.champions(CHAMPIONS))
 
 
-def _is_training(row: Mapping[str, Any]) -> bool:
+def is_training(row: Mapping[str, Any]) -> bool:
+    """Whether somebody alive trains it."""
     return row["status"] == "running" and is_alive(row["owner"])
 
 
-def _remove(run: str) -> bool:
-    """Whether they are gone now."""
+def remove(run: str) -> bool:
+    """Remove a run's weights; whether they are gone now: what is in use stays."""
     with unheld(run_folder(run)) as free:
         for place in _places(run) if free else ():
             shutil.rmtree(place, ignore_errors=True)
