@@ -31,7 +31,9 @@ from foundry.recipe import Recipe
 from foundry.sandbox import TIERS
 
 CAUGHT_SHARE = 0.995
-PARTS = ("leaks", "zoo", "host", "promotions", "twins", "spenders")
+PARTS = ("spenders", "leaks", "zoo", "host", "promotions", "twins")
+SEALED = ("spenders",)
+"""Parts in which this process imports no workspace code, as none does that asks: they come first."""
 
 
 def seeds_in(tier: str, tiers: Sequence[str], seeds: int) -> int:
@@ -126,7 +128,7 @@ def spenders(tiers: Sequence[str], seeds: int) -> dict[str, Any]:
             baseline = lab.arm_of(Recipe.load(Path("baseline.yaml")))
             for at, kind in parts:
                 if kind in (*spending.CHEATS, *spending.HONEST):
-                    found.append({"tier": tier, **vars(spending.spent(lab, baseline, at, kind, range(3)))})
+                    found.append({"tier": tier, **vars(spending.spent(lab, baseline, at, kind, range(1)))})
                     print(f"{kind} {tier}: {found[-1]['ratios']}", file=sys.stderr, flush=True)
     kept = all(each["passed"] == (each["name"] in spending.HONEST) for each in found)
     return {"part": "spenders", "kept": kept, "spent": found}
@@ -150,7 +152,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"), help="folder for cheats-PART.json")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    code.admit()  # leaks harm nobody but the score; what harms the machine runs in the engine's own sandbox
     here = sandbox.probe()
     os.environ.setdefault("FOUNDRY_CACHE", str(Path(tempfile.gettempdir()) / "foundry-cheats"))
     tiers = options.tiers or [tier for tier in reversed(TIERS) if here.at_least(tier)]
@@ -159,6 +160,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for part in PARTS:
         if options.only in (None, part):
             started = time.monotonic()
+            if part not in SEALED:
+                code.admit()  # leaks harm nobody but the score; what harms the machine runs in a sandbox of its own
             found = MEASURES[part](tiers, options.seeds)
             found |= {"seconds": round(time.monotonic() - started), "machine": machine()}
             report.show(found)
