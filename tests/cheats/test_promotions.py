@@ -126,7 +126,7 @@ def test_without_a_second_text_code_waits_for_a_person_and_is_told_how_to_have_o
         document = verdict_on("activation:knows")
     assert document["verdict"] == "not_better" and blocked(document) == ["second_text"]
     assert document["second_text"]["reason"] == second_text.NO_TEXT
-    assert "pip install networkx" in document["reasons"][-1]
+    assert "foundry data prepare builtin:shakespeare" in document["reasons"][-1]
     assert verdict_on("activation:knows")["verdict"] == "better", "once there is one it is another question"
     assert [source for source, *_ in made_up.asked] == [SHAKESPEARE, SHAKESPEARE, NETWORKX]
 
