@@ -75,9 +75,10 @@ def test_asking_again_trains_nothing(home: Path) -> None:
         first = run_sweep(lab, "norm:rmsnorm", "activation:relu2", promote=True)
         count = lab.ledger.runs.get(first["candidates"][0]["runs"][0]["run"])["attempts"]
         tests = lab.ledger.budget.history(1).tests if lab.ledger.budget.season() else 0
+        assert lab.engine.executor._serial > 0  # type: ignore[attr-defined]
     with small_lab() as lab:
         again = run_sweep(lab, "norm:rmsnorm", "activation:relu2", promote=True)
-        assert lab.engine.executor._warm is None, "no worker was started"  # type: ignore[attr-defined]
+        assert lab.engine.executor._serial == 0, "no task was submitted"  # type: ignore[attr-defined]
         assert lab.ledger.runs.get(first["candidates"][0]["runs"][0]["run"])["attempts"] == count == 1
         assert (lab.ledger.budget.history(1).tests if lab.ledger.budget.season() else 0) == tests
     assert again["verdict"] == first["verdict"]
