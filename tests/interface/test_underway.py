@@ -110,8 +110,7 @@ def test_clean_removes_weights_that_nobody_needs_and_no_record_and_nothing_in_us
     assert not weights_folder(old).exists() and weights_folder(used).is_dir() and run_folder(old).is_dir()
     assert told(capsys, "clean")["freed_bytes"] == 1000 and told(capsys, "clean")["runs"] == []
     gone = told(capsys, "clean", "--keep", "champions", "--older", "0")
-    assert [run["run"] for run in gone["runs"]] == [new, champion] or {run["run"] for run in gone["runs"]} == {
-        new, champion}  # fmt: skip
+    assert {run["run"] for run in gone["runs"]} == {new, champion}
     assert weights_folder(second).is_dir() and weights_folder(waiting).is_dir() and gone["left_bytes"] == 1000
     assert told(capsys, "clean", "--keep", "all", "--older", "0")["runs"] == []
     assert gone["standing_rule"] and "one run of each champion" in gone["rule"]
@@ -134,7 +133,6 @@ def test_a_curve_is_drawn_in_the_terminal_and_as_a_picture(home: Path, capsys: p
     assert Path("a.png").read_bytes().startswith(b"\x89PNG")
     assert main(["curve", one, two]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert (lines[0].startswith("    4.99") and lines[0].rstrip().endswith(("*", "o")) is False) or "o" in lines[0]
     assert "*" in "".join(lines[:16]) and lines[15].rstrip().endswith("o") and "1000 steps" in lines[17]
     assert told(capsys, "curve", bare, code=2)["error"]["code"] == "curve.nothing"
     assert told(capsys, "curve", "zzz", code=2)["error"]["code"] == "show.unknown"
