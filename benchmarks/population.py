@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.measuring import in_turn, machine, median, report
 from foundry.core import yaml_io
 from foundry.execute.local import Ended, Pool, Task
-from foundry.execute.pack_populations import MEASURE, Arranger
+from foundry.execute.pack_populations import MEASURE, PopulationPacker
 from foundry.recipe import Recipe
 from foundry.train.worker import pack
 
@@ -95,7 +95,7 @@ class Bench:
 
     def choice(self, runs: list[dict[str, Any]]) -> int:
         """The widest population that the scheduler forms of these runs."""
-        arranger: Arranger[int] = Arranger(self.pool.jobs, self.device)
+        arranger: PopulationPacker[int] = PopulationPacker(self.pool.jobs, self.device)
         for i, run in enumerate(runs):
             arranger.put(i, f"run{i}", run)
         orders = arranger.orders()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import final
 
-from foundry.campaign.environment import Field, Outcome, Point, Ruling, Wanted, ruling
+from foundry.campaign.environment import Environment, Point, Ruling, RunOutcome, RunRequest, ruling
 from foundry.stats.error_budget import Budget, grant, promoted
 from foundry.stats.fresh_seeds import certification_seeds, remeasurement_seeds
 from foundry.stats.noise_scale import pooled_sigma0
@@ -27,7 +27,7 @@ class FieldCourt:
     """secret: what the fresh seeds are derived from, at least 16 bytes."""
 
     def __init__(
-        self, field: Field, secret: bytes, budget: Budget = FIRST_SEASON, remeasured: int = REMEASURED_PAIRS
+        self, field: Environment, secret: bytes, budget: Budget = FIRST_SEASON, remeasured: int = REMEASURED_PAIRS
     ) -> None:
         self.field, self.secret, self.remeasured = field, secret, remeasured
         self.budgets = {"better": budget, "not_worse": budget}
@@ -75,7 +75,7 @@ class FieldCourt:
 
     def _run(self, arms: tuple[Arm, Arm], seed: int) -> tuple[Arm, Arm]:
         """Both with one more run."""
-        outcomes = self.field.gather([Wanted(arm.recipe, seed, split="certification") for arm in arms])
+        outcomes = self.field.gather([RunRequest(arm.recipe, seed, split="certification") for arm in arms])
         first, second = (
             replace(arm, scores=(*arm.scores, _score(arm, seed, outcome)))
             for arm, outcome in zip(arms, outcomes, strict=True)
@@ -87,5 +87,5 @@ def _arm(point: Point) -> Arm:
     return Arm(point, point, ())
 
 
-def _score(arm: Arm, seed: int, outcome: Outcome) -> Score:
+def _score(arm: Arm, seed: int, outcome: RunOutcome) -> Score:
     return Score(arm.recipe, seed, outcome.reason or "done", outcome.bpb, Cost(flops=outcome.flops))

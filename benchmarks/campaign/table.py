@@ -27,7 +27,7 @@ import numpy as np
 
 from benchmarks.campaign.court import REMEASURED_FROM
 from benchmarks.campaign.factorial import FACTORS
-from foundry.campaign.environment import FULL, Outcome, Point, Wanted
+from foundry.campaign.environment import FULL, Point, RunOutcome, RunRequest
 from foundry.core.errors import RequestError
 from foundry.mutate import words_of
 
@@ -188,7 +188,7 @@ class WorldField:
     def apply(self, base: Point, word: str) -> Point:
         return self.world.space.apply(base, word)
 
-    def gather(self, wanted: Sequence[Wanted]) -> list[Outcome]:
+    def gather(self, wanted: Sequence[RunRequest]) -> list[RunOutcome]:
         scores = [self.world.run(each.point, each.seed, each.share, each.split) for each in wanted]
         pairs = zip(wanted, scores, strict=True)
-        return [Outcome(score, each.share, None if score is not None else "nan") for each, score in pairs]
+        return [RunOutcome(score, each.share, None if score is not None else "nan") for each, score in pairs]

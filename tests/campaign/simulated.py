@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from foundry.campaign.environment import Outcome, Point, Wanted
+from foundry.campaign.environment import Point, RunOutcome, RunRequest
 from foundry.core.errors import RequestError
 from foundry.mutate import family_of, words_of
 
@@ -17,7 +17,7 @@ class Simulated:
 
     def __init__(self, effects: dict[str, float], seed: int = 0, failing: Sequence[str] = ()) -> None:
         self.effects, self.seed, self.failing = effects, seed, set(failing)
-        self.asked: list[Wanted] = []
+        self.asked: list[RunRequest] = []
 
     def mutations(self, base: Point) -> list[str]:
         return list(self.effects)
@@ -37,16 +37,16 @@ class Simulated:
         """True bits per byte."""
         return 3.0 - sum(self.effects[part] for part in point.split("+") if part)
 
-    def gather(self, wanted: Sequence[Wanted]) -> list[Outcome]:
+    def gather(self, wanted: Sequence[RunRequest]) -> list[RunOutcome]:
         self.asked += wanted
         return [self._outcome(each) for each in wanted]
 
-    def _outcome(self, each: Wanted) -> Outcome:
+    def _outcome(self, each: RunRequest) -> RunOutcome:
         if any(part in self.failing for part in each.point.split("+")):
-            return Outcome(None, each.share, "nan", "step 3")
+            return RunOutcome(None, each.share, "nan", "step 3")
         common = Random(f"{self.seed}|{each.seed}|{each.share}").gauss(0.0, NOISE_BPB)
         own = Random(f"{self.seed}|{each.point}|{each.seed}|{each.share}|{each.split}").gauss(0.0, NOISE_BPB / 2**0.5)
-        return Outcome(self.truth(each.point) + 0.5 * (1 - each.share) + common + own, each.share)
+        return RunOutcome(self.truth(each.point) + 0.5 * (1 - each.share) + common + own, each.share)
 
 
 def no_ops(count: int = 30) -> dict[str, float]:

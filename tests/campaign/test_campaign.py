@@ -11,7 +11,7 @@ import pytest
 from benchmarks.campaign.court import FieldCourt
 from foundry.campaign import strategies
 from foundry.campaign.campaign import Campaign
-from foundry.campaign.environment import Court, Point, Ruling, Wanted
+from foundry.campaign.environment import Certifier, Point, Ruling, RunRequest
 from foundry.campaign.policy import Limits, Policy
 from foundry.campaign.state import Carried, Event, folded
 from foundry.campaign.strategies import Proposal
@@ -31,7 +31,7 @@ class Lowest:
     def certify(
         self, champion: Point, candidate: Point, name: str, noise: Sequence[Sequence[float]], margin_bpb: float = 0.0
     ) -> Ruling:
-        base, own = self.field.gather([Wanted(champion, 2**62), Wanted(candidate, 2**62)])
+        base, own = self.field.gather([RunRequest(champion, 2**62), RunRequest(candidate, 2**62)])
         assert base.bpb is not None and own.bpb is not None
         gain = base.bpb - own.bpb
         return Ruling("better" if gain > 0 else "not_better", gain, None, 1, 2, 2.0)
@@ -63,7 +63,7 @@ class Queue:
         self.refused[number] = why
 
 
-def play(field: Simulated, court: Court, runs: int = RUNS, **given: Any) -> Campaign:
+def play(field: Simulated, court: Certifier, runs: int = RUNS, **given: Any) -> Campaign:
     loop = Campaign(field, court, strategies.make("evolve"), **given)
     loop.open(loop.state.champion, Limits(runs=runs))
     while loop.step() not in ("over", "exhausted"):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from foundry.campaign.live_environment import LabField
+from foundry.campaign.live_environment import LiveEnvironment
 from foundry.interface.cli import main
 from foundry.ledger.ledger import Ledger
 from foundry.recipe import Recipe
@@ -70,7 +70,7 @@ def test_a_proposal_is_listed_and_can_be_taken_back_while_it_waits(
 def test_a_word_that_leads_back_does_not_rename_what_it_leads_to(home: Path) -> None:
     champion = Recipe.load(BASELINE)
     with small_lab() as lab:
-        field = LabField(lab, champion, None, track="t")
+        field = LiveEnvironment(lab, champion, None, track="t")
         frontier = field.apply(champion.fingerprint, "lr:5e-3")
         back = field.apply(frontier, f"lr:{champion.to_dict()['train']['optimizer']['lr']}")
         assert back == champion.fingerprint

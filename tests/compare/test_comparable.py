@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from foundry.campaign.live_environment import LabField
+from foundry.campaign.live_environment import LiveEnvironment
 from foundry.campaign.policy import Limits
 from foundry.campaign.run import CampaignPlan, campaign
 from foundry.compare import comparison
@@ -60,7 +60,7 @@ def test_a_candidate_on_another_text_is_out_of_a_sweep_before_it_trains(easier: 
 @pytest.mark.parametrize("match", [None, "seconds"])
 def test_in_a_campaign_it_does_not_fit_and_a_proposal_of_it_is_refused(easier: str, match: str | None) -> None:
     with small_lab() as lab:
-        field = LabField(lab, settle(lab.ledger, BASELINE), match)
+        field = LiveEnvironment(lab, settle(lab.ledger, BASELINE), match)
         with pytest.raises(RequestError, match=r"match\.incomparable"):
             field.apply(field.champion, easier)
         assert field.apply(field.champion, "tokenizer:bytes") != field.champion, "another tokenizer, the same bytes"

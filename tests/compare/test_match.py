@@ -22,7 +22,7 @@ from foundry.core.errors import RequestError, WorkError
 from foundry.execute.executor import Ended, Event, Progress, Task
 from foundry.ledger import queries
 from foundry.mutate import mutate
-from foundry.promote.promote import crown, promote, revert, settle, track_of
+from foundry.promote.promote import promote, promote_on_verdict, revert, settle, track_of
 from foundry.promote.sweep import SweepPlan, sweep
 from foundry.recipe import Recipe
 from foundry.stats import step_timing
@@ -253,7 +253,7 @@ def test_what_a_campaign_promotes_in_matched_seconds_carries_the_budget_that_it_
     plan, kinds = CampaignPlan(Limits(runs=90), "outside", match="seconds", policy=POLICY), list[str]()
 
     def crowned_and_killed(*asked: Any) -> None:
-        crown(*asked)
+        promote_on_verdict(*asked)
         raise Killed
 
     def run() -> Any:
@@ -265,7 +265,7 @@ def test_what_a_campaign_promotes_in_matched_seconds_carries_the_budget_that_it_
         lab.ledger.proposals.add("set:model.layers=2", "", "somebody")
     if killed:
         with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(certifier, "crown", crowned_and_killed)
+            patch.setattr(certifier, "promote_on_verdict", crowned_and_killed)
             run()
     document = run()
     with InstantLab() as lab:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from foundry.campaign.certifier import LedgerCourt
-from foundry.campaign.live_environment import LabField
+from foundry.campaign.certifier import LedgerCertifier
+from foundry.campaign.live_environment import LiveEnvironment
 from foundry.compare.alpha_spending import BudgetRules
 from foundry.compare.comparison import Question, ask
 from foundry.compare.session import Settings
@@ -56,8 +56,8 @@ def test_what_is_worse_by_more_than_the_margin_is_not_let_through_and_asking_aga
 
 
 def test_a_simpler_champion_is_promoted_once_with_its_verdict(lab: FakeLab) -> None:
-    field = LabField(lab, settle(lab.ledger, BASELINE), None)
-    court = LedgerCourt(field, BASELINE, BudgetRules(), 0.0, lambda *pair: None, None)
+    field = LiveEnvironment(lab, settle(lab.ledger, BASELINE), None)
+    court = LedgerCertifier(field, BASELINE, BudgetRules(), 0.0, lambda *pair: None, None)
     champion = field.champion
     simpler = field.apply(champion, NO_OP)
     for _ in range(2):  # the second time as after a kill

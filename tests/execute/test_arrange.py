@@ -11,7 +11,7 @@ import pytest
 from foundry.core.errors import RunFailure
 from foundry.execute import pack_populations
 from foundry.execute.executor import Ended, Progress
-from foundry.execute.pack_populations import MEASURE, TOGETHER, TRAIN, Arranger, best_width
+from foundry.execute.pack_populations import MEASURE, TOGETHER, TRAIN, PopulationPacker, best_width
 from foundry.execute.result import RunResult
 from foundry.ledger.weights import run_folder
 from foundry.mutate import mutate
@@ -33,14 +33,14 @@ def payload(seed: int = 0, steps: int = 1000, **changes: Any) -> dict[str, Any]:
     return {"model": recipe["model"], "train": recipe["train"], "seed": seed, "steps": steps, **common}
 
 
-def filled(jobs: int, *payloads: dict[str, Any], device: str = "cpu") -> Arranger[int]:
-    arranger: Arranger[int] = Arranger(jobs, device)
+def filled(jobs: int, *payloads: dict[str, Any], device: str = "cpu") -> PopulationPacker[int]:
+    arranger: PopulationPacker[int] = PopulationPacker(jobs, device)
     for i, each in enumerate(payloads):
         arranger.put(i, f"run{i}", each)
     return arranger
 
 
-def answer(arranger: Arranger[int], orders: list[pack_populations.Order[int]], rates: dict[str, float]) -> None:
+def answer(arranger: PopulationPacker[int], orders: list[pack_populations.Order[int]], rates: dict[str, float]) -> None:
     for order in orders:
         assert order.target == MEASURE and arranger.parts(Ended(order.id, {"rates": rates})) == []
 

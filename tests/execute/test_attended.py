@@ -15,7 +15,7 @@ from foundry.core import attended
 from foundry.core.attended import Attended, readable
 from foundry.execute import local as pools
 from foundry.execute.local import Pool, Task
-from foundry.execute.untrusted.child_handle import START_SECONDS, Inner
+from foundry.execute.untrusted.child_handle import START_SECONDS, ChildHandle
 from tests.execute.pool_harness import drain, endings, wait_for
 
 MakeTask = Callable[..., Task]
@@ -80,7 +80,7 @@ def test_a_sandbox_is_heard_out_for_its_seconds_and_not_for_those_slept_through(
             self.open = False
 
     mute: Any = Mute()
-    assert Inner.hear_out(mute, 4.0) and not mute.open
+    assert ChildHandle.hear_out(mute, 4.0) and not mute.open
     assert len(heard) == 4, "the hour is a second"
 
 
@@ -101,7 +101,7 @@ def test_what_a_sandbox_takes_to_start_is_nobodys_lateness_as_long_as_it_starts(
             self.messages = ["begun"] if clock.at >= 100.0 + starts_after else []
 
     starting: Any = Starting()
-    Inner.await_start(starting, lambda: told.append(clock.at))
+    ChildHandle.await_start(starting, lambda: told.append(clock.at))
     assert len(told) == waited
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from foundry import model
-from foundry.campaign.live_environment import LabField
+from foundry.campaign.live_environment import LiveEnvironment
 from foundry.core import yaml_io
 from foundry.core.errors import RequestError
 from foundry.mutate import mutate
@@ -130,7 +130,7 @@ def test_what_only_the_text_or_the_match_shows_is_refused_before_it_trains(home:
     words = ("data:dedupe", "lr:1e-6+data:drop_long", "set:budget.tokens=1280", "data:min_bytes=28")
     with small_lab() as lab:
         document = sweep(lab, BASELINE, SweepPlan(words, seeds=1), lambda *pair: None)
-        field = LabField(lab, settle(lab.ledger, BASELINE), None)
+        field = LiveEnvironment(lab, settle(lab.ledger, BASELINE), None)
         for word in words[:3]:
             with pytest.raises(RequestError, match=r"mutate\.no_effect"):
                 field.apply(field.champion, word)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from foundry.campaign.certifier import LedgerCourt
-from foundry.campaign.live_environment import LabField
+from foundry.campaign.certifier import LedgerCertifier
+from foundry.campaign.live_environment import LiveEnvironment
 from foundry.compare.alpha_spending import BudgetRules
 from foundry.compare.session import Settings
 from foundry.promote.promote import revert, settle
@@ -35,8 +35,8 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 sweep(lab, BASELINE, SweepPlan((word,), promote=True), lambda *pair: None)
             revert(lab.ledger, BASELINE)
             BASELINE.write_text(BASELINE.read_text().replace("layers: 1", "layers: 2"))
-            field = LabField(lab, settle(lab.ledger, BASELINE), None)
-            court = LedgerCourt(field, BASELINE, BudgetRules(), 0.0, lambda *pair: None, None)
+            field = LiveEnvironment(lab, settle(lab.ledger, BASELINE), None)
+            court = LedgerCertifier(field, BASELINE, BudgetRules(), 0.0, lambda *pair: None, None)
             for word, margin in (("norm:rmsnorm", 0.0), (NO_OP, 0.0), (NO_OP, 0.05)):
                 court.certify(field.champion, field.apply(field.champion, word), word, [], margin)
             verdicts = [(each["kind"], each["verdict"]) for each in reversed(lab.ledger.verdicts.latest(9))]

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import foundry
-from foundry.campaign.certifier import LedgerCourt
-from foundry.campaign.live_environment import LabField
+from foundry.campaign.certifier import LedgerCertifier
+from foundry.campaign.live_environment import LiveEnvironment
 from foundry.compare.alpha_spending import BudgetRules
 from foundry.compare.session import Settings
 from foundry.core import files
@@ -293,8 +293,8 @@ def test_once_the_sealed_reads_are_spent_a_promotion_stands_without_a_test_score
 ) -> None:
     monkeypatch.setattr(promotion, "TEST_READS_A_SEASON", 16)
     with FakeLab(Settings(jobs=2, device="cpu", judged_bytes=2048)) as lab:
-        field = LabField(lab, settle(lab.ledger, BASELINE), None)
-        court = LedgerCourt(field, BASELINE, BudgetRules(), 0.0, lambda *pair: None, None)
+        field = LiveEnvironment(lab, settle(lab.ledger, BASELINE), None)
+        court = LedgerCertifier(field, BASELINE, BudgetRules(), 0.0, lambda *pair: None, None)
         for word in ("weight_decay:0.03", "weight_decay:0.01"):
             assert court.certify(field.champion, field.apply(field.champion, word), word, [], 0.05).better
     first, second = [entry["record"] for entry in queries.lineage(str(BASELINE)) if entry["kind"] == "promote"]

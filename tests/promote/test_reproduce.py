@@ -10,7 +10,7 @@ import pytest
 
 from foundry.core.errors import FoundryError
 from foundry.execute.result import Silent
-from foundry.execute.scheduler import Engine
+from foundry.execute.scheduler import Scheduler
 from foundry.ledger import queries
 from foundry.ledger.ledger import Ledger
 from foundry.promote.reproduce import reproduce
@@ -46,7 +46,7 @@ def test_on_another_text_nothing_is_reproduced(
     write_tiny(BASELINE, data__source=f"file:{TEXT}")
     climb(1)
     change()
-    monkeypatch.setattr(Engine, "gather", trains)
+    monkeypatch.setattr(Scheduler, "gather", trains)
     record = hashlib.sha256(Path("runs/ledger.db").read_bytes()).digest()
     files = set(Path("runs").rglob("*"))
     with pytest.raises((FoundryError, pytest.fail.Exception), match=said):

@@ -14,7 +14,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any, Literal, Protocol
 
-from foundry.campaign.environment import Court, Field, Point
+from foundry.campaign.environment import Certifier, Environment, Point
 from foundry.campaign.policy import Limits, Policy
 from foundry.campaign.prune import left_out, pruning
 from foundry.campaign.state import Carried, Event, State
@@ -34,7 +34,7 @@ class Suggestions(Protocol):
     def refuse(self, number: int, why: str) -> None: ...
 
 
-class Nobody:
+class NoSuggestions:
     def take(self, n: int) -> list[tuple[int, Proposal]]:
         return []
 
@@ -47,12 +47,12 @@ class Journal(Protocol):
     def append(self, event: Event) -> Event: ...
 
 
-class Unwritten:
+class NoJournal:
     def append(self, event: Event) -> Event:
         return event
 
 
-ORDINARY, ENDLESS, NOBODY, UNWRITTEN = Policy(), Limits(), Nobody(), Unwritten()
+ORDINARY, ENDLESS, NOBODY, UNWRITTEN = Policy(), Limits(), NoSuggestions(), NoJournal()
 
 
 class Campaign:
@@ -60,8 +60,8 @@ class Campaign:
 
     def __init__(
         self,
-        field: Field,
-        court: Court,
+        field: Environment,
+        court: Certifier,
         strategy: Strategy,
         policy: Policy = ORDINARY,
         seed: str | int = 0,
@@ -156,7 +156,7 @@ class Campaign:
                 "flops": ruling.flops,
                 "verdict": ruling.id,
                 "promotion": ruling.promotion,
-                "crowned": ruling.crowned,
+                "crowned": ruling.promoted,
                 "carry": [{"word": word, "by": "bundle", "why": "half of a bundle that failed"} for word in halves],
             }
         )

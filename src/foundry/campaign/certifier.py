@@ -12,20 +12,20 @@ from pathlib import Path
 from typing import final
 
 from foundry.campaign.environment import Point, Ruling, ruling
-from foundry.campaign.live_environment import LabField
+from foundry.campaign.live_environment import LiveEnvironment
 from foundry.compare.alpha_spending import BudgetRules
 from foundry.compare.certify import Seen
 from foundry.compare.comparison import Question, ask
 from foundry.compare.match import carrying, choose
-from foundry.promote.promote import crown
+from foundry.promote.promote import promote_on_verdict
 
 
 @final
-class LedgerCourt:
+class LedgerCertifier:
     """For one baseline file."""
 
     def __init__(
-        self, field: LabField, path: Path, rules: BudgetRules, min_effect: float, seen: Seen, match: str | None
+        self, field: LiveEnvironment, path: Path, rules: BudgetRules, min_effect: float, seen: Seen, match: str | None
     ) -> None:
         self.field, self.path, self.rules, self.min_effect = field, path, rules, min_effect
         self.seen, self.match = seen, match
@@ -56,7 +56,7 @@ class LedgerCourt:
         )
         ruled = ruling(verdict, sum(arm.flops for arm in arms))
         if ruled.better:
-            promotion, _ = crown(lab, self.path, arms, verdict)
-            self.field.crown(arms[1].recipe)
-            return replace(ruled, promotion=promotion, crowned=arms[1].recipe.fingerprint)
+            promotion, _ = promote_on_verdict(lab, self.path, arms, verdict)
+            self.field.set_champion(arms[1].recipe)
+            return replace(ruled, promotion=promotion, promoted=arms[1].recipe.fingerprint)
         return ruled

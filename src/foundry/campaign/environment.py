@@ -1,7 +1,8 @@
 """Where a campaign's runs happen, as its logic sees it: real (live_environment.py), a recorded table, a simulation.
 
-Everything that the campaign decides is a pure function of what a `Field` and a `Court` answer and of a seed, so that
-the same logic drives real training and thousands of replays a minute. May not: import anything heavy, or decide.
+Everything that the campaign decides is a pure function of what an `Environment` and a `Certifier` answer and of a
+seed, so that the same logic drives real training and thousands of replays a minute. May not: import anything heavy, or
+decide.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ FULL = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RunRequest:
     """One complete run: `point` with `seed` on `share` of the full budget, its schedule rescaled to that.
 
     Runs with the same seed and share are a pair. On the validation split a seed is a number from which
@@ -31,7 +32,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RunOutcome:
     """What became of it: a score in bits per byte, or the reason why there is none (core.errors.REASONS); never both.
 
     flops: what the run cost when it was trained, failed or not; the campaign charges itself once for each run.
@@ -43,7 +44,7 @@ class Outcome:
     detail: str = ""
 
 
-class Field(Protocol):
+class Environment(Protocol):
     """What can be tried, and what comes out of it."""
 
     def mutations(self, base: Point) -> Sequence[str]:
@@ -55,7 +56,7 @@ class Field(Protocol):
         fit."""
         ...
 
-    def gather(self, wanted: Sequence[Wanted]) -> list[Outcome]:
+    def gather(self, wanted: Sequence[RunRequest]) -> list[RunOutcome]:
         """The outcomes in the order asked, trained side by side where need be. The same again is the same at once."""
         ...
 
@@ -75,7 +76,7 @@ class Ruling:
     """Of the verdict, where it is kept."""
     promotion: str = ""
     """Of the promotion that followed, where it is kept."""
-    crowned: Point = ""
+    promoted: Point = ""
     """The champion that came of it, where that isn't the candidate as it was asked about: it carries the budget that it
     was judged with."""
 
@@ -102,7 +103,7 @@ def ruling(verdict: dict[str, Any], pair_flops: float) -> Ruling:
     )
 
 
-class Court(Protocol):
+class Certifier(Protocol):
     """Decides on fresh seeds under the error budget, and crowns what is better. Its question is asked once: a court
     that was cut off goes on, one that has decided says the same again."""
 

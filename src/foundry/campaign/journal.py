@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import final
 
-from foundry.campaign.live_environment import LabField
+from foundry.campaign.live_environment import LiveEnvironment
 from foundry.campaign.meter import Meter
 from foundry.campaign.state import Event
 from foundry.campaign.strategies import Proposal
@@ -17,7 +17,7 @@ TOLD = ("word", "point", "status", "reason", "gain", "interval", "share")
 class LedgerJournal:
     """Appends under the lease's fence, with what was begun since the event before."""
 
-    def __init__(self, field: LabField, track: str, fence: int, meter: Meter) -> None:
+    def __init__(self, field: LiveEnvironment, track: str, fence: int, meter: Meter) -> None:
         self.field, self.track, self.fence, self.meter = field, track, fence, meter
 
     def append(self, event: Event) -> Event:

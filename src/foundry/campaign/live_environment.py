@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
-from foundry.campaign.environment import FULL, Outcome, Point, Wanted
+from foundry.campaign.environment import FULL, Point, RunOutcome, RunRequest
 from foundry.compare.calibrate import candidate_arm
 from foundry.compare.match import Arm, carrying
 from foundry.compare.no_effect import check_effect
@@ -40,7 +40,7 @@ class Refusal(NamedTuple):
 
 
 @final
-class LabField:
+class LiveEnvironment:
     """match: the currency asked for, None for the default; words: what may be proposed, None for all variants; track:
     whose reference compute budgets are matched to."""
 
@@ -52,9 +52,9 @@ class LabField:
         self._recipes: OrderedDict[Point, Recipe] = OrderedDict()
         self._applied: dict[str, Point | Refusal] = {}
         self._applied_to: Point = ""
-        self.crown(champion)
+        self.set_champion(champion)
 
-    def crown(self, champion: Recipe) -> None:
+    def set_champion(self, champion: Recipe) -> None:
         """Budgets are matched to this recipe's from now on."""
         self.champion = champion.fingerprint
         self._put(champion)
@@ -94,15 +94,15 @@ class LabField:
                 recipe = Recipe.from_dict({**carrying(arm).recipe.to_dict(), "name": name[:NAME_LENGTH]})
         return self._put(recipe)
 
-    def gather(self, wanted: Sequence[Wanted]) -> list[Outcome]:
-        outcomes: dict[Wanted, Outcome] = {}
-        arms: dict[Wanted, Arm] = {}
+    def gather(self, wanted: Sequence[RunRequest]) -> list[RunOutcome]:
+        outcomes: dict[RunRequest, RunOutcome] = {}
+        arms: dict[RunRequest, Arm] = {}
         for each in dict.fromkeys(wanted):
             try:
                 arms[each] = self.arm(each.point, each.share)
             except FoundryError as error:
                 reason = "invalid" if isinstance(error, RequestError) else "crash"
-                outcomes[each] = Outcome(None, 0.0, reason, str(error))
+                outcomes[each] = RunOutcome(None, 0.0, reason, str(error))
         for split in dict.fromkeys(each.split for each in arms):
             asked = [each for each in arms if each.split == split]
             numbers = sorted({each.seed for each in asked})
@@ -111,7 +111,7 @@ class LabField:
             results = self.lab.gather([(arms[each], seeds[each.seed]) for each in asked], split)
             for each, result in zip(asked, results, strict=True):
                 flops = result.facts.get("flops") or float(arms[each].flops)  # a failed run: what it might have cost
-                outcomes[each] = Outcome(result.bpb, flops, result.reason, result.detail)
+                outcomes[each] = RunOutcome(result.bpb, flops, result.reason, result.detail)
         return [outcomes[each] for each in wanted]
 
     def arm(self, point: Point, share: float = FULL) -> Arm:

@@ -9,22 +9,22 @@ from __future__ import annotations
 from statistics import fmean
 from typing import Any
 
-from foundry.campaign.environment import FULL, Court, Field, Point, Wanted
+from foundry.campaign.environment import FULL, Certifier, Environment, Point, RunRequest
 from foundry.campaign.policy import Policy
-from foundry.campaign.state import Event, State, crowned
+from foundry.campaign.state import Event, State, promoted
 from foundry.campaign.strategies import Trial
 from foundry.core.errors import FoundryError
 from foundry.mutate import words_of
 
 
-def pruning(field: Field, court: Court, state: State, policy: Policy) -> Event:
+def pruning(field: Environment, court: Certifier, state: State, policy: Policy) -> Event:
     """The event `pruned`, for the bundle that was promoted last."""
     bundle = state.prunable
     assert bundle is not None
-    without = _without(field, bundle) if state.champion == crowned(bundle) else []
+    without = _without(field, bundle) if state.champion == promoted(bundle) else []
     seeds = list(range(state.next_seed, state.next_seed + policy.fresh_seeds)) if without else []
     points = [state.champion, *(point for _, point in without)]
-    outcomes = iter(field.gather([Wanted(point, seed) for seed in seeds for point in points]))
+    outcomes = iter(field.gather([RunRequest(point, seed) for seed in seeds for point in points]))
     scores = [dict(zip(points, outcomes, strict=False)) for _ in seeds]
     runs, flops = sum(map(len, scores)), sum(each.flops for row in scores for each in row.values())
     rows: list[dict[str, Any]] = []
@@ -43,7 +43,7 @@ def pruning(field: Field, court: Court, state: State, policy: Policy) -> Event:
         runs, flops = runs + ruling.runs, flops + ruling.flops
         event |= {
             "point": best["point"],
-            "crowned": ruling.crowned,
+            "crowned": ruling.promoted,
             "removed": best["word"],
             "word": ruling.word,
             "better": ruling.better,
@@ -60,7 +60,7 @@ def left_out(part: dict[str, Any]) -> Trial:
     return {**told, "share": FULL, "flops": 0.0}
 
 
-def _without(field: Field, bundle: Event) -> list[tuple[str, Point]]:
+def _without(field: Environment, bundle: Event) -> list[tuple[str, Point]]:
     """Each word of the bundle, and the champion without it: the champion before, with all the others applied."""
     words = [word for move in bundle["moves"] for word in words_of(move["word"])]
     found: list[tuple[str, Point]] = []
@@ -71,6 +71,6 @@ def _without(field: Field, bundle: Event) -> list[tuple[str, Point]]:
                 point = field.apply(point, other) if i != left_out else point
         except FoundryError:
             continue  # another part stands on this one
-        if point not in (bundle["champion"], crowned(bundle), *(other for _, other in found)):
+        if point not in (bundle["champion"], promoted(bundle), *(other for _, other in found)):
             found.append((word, point))
     return found

@@ -12,9 +12,9 @@ from typing import Any
 
 from foundry.campaign import strategies
 from foundry.campaign.campaign import Campaign, Step
-from foundry.campaign.certifier import LedgerCourt
+from foundry.campaign.certifier import LedgerCertifier
 from foundry.campaign.journal import LedgerJournal, LedgerSuggestions
-from foundry.campaign.live_environment import LabField, read_space
+from foundry.campaign.live_environment import LiveEnvironment, read_space
 from foundry.campaign.meter import Meter, Paused
 from foundry.campaign.policy import MOST_BATCH, Limits, Policy
 from foundry.campaign.report import document
@@ -80,8 +80,8 @@ def campaign(
     try:
         champion = settle(lab.ledger, path, lab.say)
         track = track_of(path)
-        field = LabField(lab, champion, plan.match, words, track)
-        court = LedgerCourt(field, path, plan.budget, plan.min_effect, seen, plan.match)
+        field = LiveEnvironment(lab, champion, plan.match, words, track)
+        court = LedgerCertifier(field, path, plan.budget, plan.min_effect, seen, plan.match)
         past, suggestions = lab.ledger.campaigns.events(track), LedgerSuggestions(lab.ledger)
         loop = Campaign(field, court, strategy, policy, track, suggestions=suggestions, past=past)
         meter = Meter(lab.ledger, loop.state, plan.limits)
@@ -103,7 +103,7 @@ def campaign(
         lab.ledger.campaigns.end(fence)
 
 
-def _step(lab: Lab, path: Path, field: LabField, loop: Campaign) -> Step:
+def _step(lab: Lab, path: Path, field: LiveEnvironment, loop: Campaign) -> Step:
     """One step, on the champion that stands in the file now."""
     standing = settle(lab.ledger, path, lab.say)
     _agree(standing, field, loop)
@@ -136,21 +136,21 @@ def _taken(lab: Lab, loop: Campaign) -> Step:
                 lab.engine.wait()
 
 
-def _agree(standing: Recipe, field: LabField, loop: Campaign) -> None:
+def _agree(standing: Recipe, field: LiveEnvironment, loop: Campaign) -> None:
     """Go on from the champion that stands in the file. The court may have put it there, and not said so yet: then it is
     asked again, which gives the verdict that it gave."""
     state = loop.state
-    if state.in_court and standing.fingerprint != state.champion and _is_crowned(standing, field, state):
+    if state.in_court and standing.fingerprint != state.champion and _is_champion(standing, field, state):
         return
     if state.champion not in ("", standing.fingerprint):
-        field.crown(standing)
+        field.set_champion(standing)
         loop.rebase(standing.fingerprint)
 
 
-def _is_crowned(standing: Recipe, field: LabField, state: State) -> bool:
+def _is_champion(standing: Recipe, field: LiveEnvironment, state: State) -> bool:
     """Whether that is the frontier as the court had it; what is measured is against the champion before it again."""
     try:
-        field.crown(field.recipe(state.champion))
+        field.set_champion(field.recipe(state.champion))
         return carrying(field.arm(state.frontier)).recipe.fingerprint == standing.fingerprint
     except FoundryError:  # its code is another by now
         return False

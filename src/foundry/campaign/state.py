@@ -40,7 +40,7 @@ class State:
     open: Event | None = None
     """The round that is fixed and not over."""
     in_court: bool = False
-    """The frontier is before the court, which may have crowned it already."""
+    """The frontier is before the court, which may have promoted it already."""
     carry: list[Carried] = field(default_factory=list)
     prunable: Event | None = None
     """The promotion whose parts haven't been looked at yet."""
@@ -164,7 +164,7 @@ class State:
             self.promotions += 1
             self.prunable = event
             self.ruled = set()
-            self.champion, self.moves, self.idle = crowned(event), [], 0
+            self.champion, self.moves, self.idle = promoted(event), [], 0
             if self.champion != self.frontier:
                 self._move(self.champion)
         else:
@@ -179,7 +179,7 @@ class State:
         if event["better"]:
             self.promotions += 1
             self.ruled = set()
-            self._rebase(crowned(event))
+            self._rebase(promoted(event))
 
     def _rebase(self, champion: Point) -> None:
         """Everything is measured against `champion` from now on; what was accepted beyond it is given up."""
@@ -193,7 +193,7 @@ class State:
         self.paid_base = set()
 
 
-def crowned(event: Event) -> Point:
+def promoted(event: Event) -> Point:
     """The champion that came of a promotion."""
     return event.get("crowned") or event["point"]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from foundry.campaign.environment import FULL, Field, Outcome, Point, Wanted
+from foundry.campaign.environment import FULL, Environment, Point, RunOutcome, RunRequest
 from foundry.campaign.learning_curve import forecast
 from foundry.campaign.policy import Policy
 from foundry.campaign.state import Event, State
@@ -62,7 +62,7 @@ class Runner:
 class Race:
     """The round of `event`, to be run once; asked again after a kill, it asks for the same runs."""
 
-    def __init__(self, field: Field, state: State, policy: Policy, event: Event) -> None:
+    def __init__(self, field: Environment, state: State, policy: Policy, event: Event) -> None:
         self.field, self.state, self.policy, self.event = field, state, policy, event
         self.base: Point = event["base"]
         self.seed: int = event["seed"]
@@ -155,7 +155,7 @@ class Race:
         """All of them and the frontier, on the race's seed."""
         if not runners or self.base_failed:
             return
-        wanted = [Wanted(point, self.seed, share) for point in (self.base, *(runner.point for runner in runners))]
+        wanted = [RunRequest(point, self.seed, share) for point in (self.base, *(runner.point for runner in runners))]
         base, *others = self.field.gather(wanted)
         if (self.seed, share) not in self.state.paid_base and [self.seed, share] not in self.base_runs:
             self._charge(base)
@@ -199,7 +199,7 @@ class Race:
             pay_base = True
         else:
             pay_base = False
-        wanted = [Wanted(point, seed) for seed in self.fresh for point in (self.base, runner.point)]
+        wanted = [RunRequest(point, seed) for seed in self.fresh for point in (self.base, runner.point)]
         outcomes = self.field.gather(wanted)
         pairs = list(zip(outcomes[::2], outcomes[1::2], strict=True))
         for base, own in pairs:
@@ -217,7 +217,7 @@ class Race:
         runner.status, runner.reason = "refuted", f"no more than {bar:.4f} on {len(runner.fresh)} fresh seeds"
         return False
 
-    def _charge(self, outcome: Outcome, runner: Runner | None = None) -> None:
+    def _charge(self, outcome: RunOutcome, runner: Runner | None = None) -> None:
         self.runs += 1
         self.flops += outcome.flops
         if runner is not None:

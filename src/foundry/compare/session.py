@@ -1,4 +1,4 @@
-"""The bench that every verb works at: ledger, engine and prepared data, opened once. May not: decide anything."""
+"""What every verb works with: ledger, scheduler and prepared data, opened once. May not: decide anything."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from foundry.data.prepare import prepare
 from foundry.data.prepared import Prepared
 from foundry.execute.executor import Executor, executor
 from foundry.execute.result import Limits, RunResult, Silent, Watcher
-from foundry.execute.scheduler import Engine
+from foundry.execute.scheduler import Scheduler
 from foundry.ledger.ledger import Ledger
 from foundry.ledger.run_spec import RunSpec
 from foundry.recipe import Recipe
@@ -60,7 +60,7 @@ class Lab:
         self.device = resolved_device(settings.device)
         jobs = settings.jobs or (os.cpu_count() or 1 if self.device == "cpu" else 1)
         self.ledger = Ledger.open()
-        self.engine = Engine(
+        self.engine = Scheduler(
             self.ledger,
             runs_on or executor(jobs),
             device=self.device,

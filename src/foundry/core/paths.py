@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from foundry.core.errors import RequestError
@@ -28,3 +29,16 @@ def has_path(values: dict[str, Any], path: str) -> bool:
     except RequestError:
         return False
     return True
+
+
+def differences(a: dict[str, Any], b: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(path, old, new) of each leaf in which two plain recipes differ; a part of another kind is one leaf."""
+    for key in sorted(a.keys() | b.keys()):
+        old, new = a.get(key), b.get(key)
+        if old == new and type(old) is type(new):
+            continue
+        path = f"{prefix}{key}"
+        if isinstance(old, dict) and isinstance(new, dict) and old.get("kind") == new.get("kind"):
+            yield from differences(old, new, f"{path}.")
+        else:
+            yield path, old, new

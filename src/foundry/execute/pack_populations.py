@@ -72,7 +72,7 @@ class _Measuring:
 
 
 @final
-class Arranger(Generic[T]):
+class PopulationPacker(Generic[T]):
     """Takes runs that wait for training (`put`), gives tasks (`orders`), reads these tasks' events (`parts`)."""
 
     def __init__(self, jobs: int, device: str) -> None:

@@ -105,7 +105,7 @@ def _tokenizer(row: RunRow, content: dict[str, Any]) -> Tokenizer:
 
 
 def _in_sandbox(asked: dict[str, Any], recipe: str, say: Callable[[str], None]) -> dict[str, Any]:
-    from foundry.execute.untrusted.child_handle import Inner
+    from foundry.execute.untrusted.child_handle import ChildHandle
     from foundry.execute.untrusted.choose_tier import asked_tier, tier_for
     from foundry.train import checkpoint
 
@@ -120,7 +120,7 @@ def _in_sandbox(asked: dict[str, Any], recipe: str, say: Callable[[str], None]) 
         target, printed = f"{__name__}:continued", folder / "printed.txt"
         tier = tier_for(asked_tier())
         say(f"  its code runs in a sandbox ({tier}), for {SECONDS:g} s at most")
-        inner = Inner(target, asked, folder, workspace, tier, MEMORY_BYTES, printed=printed)
+        inner = ChildHandle(target, asked, folder, workspace, tier, MEMORY_BYTES, printed=printed)
         inner.hear_out(SECONDS)
         try:
             return inner.result()

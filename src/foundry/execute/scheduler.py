@@ -25,7 +25,7 @@ from foundry.data.prepared import TOKENIZER, Prepared
 from foundry.execute import linux
 from foundry.execute.executor import Ended, Event, Executor, Progress, Task
 from foundry.execute.failures import MAX_ATTEMPTS, failure, given_up, is_machines
-from foundry.execute.pack_populations import Arranger
+from foundry.execute.pack_populations import PopulationPacker
 from foundry.execute.result import Limits, RunResult, Silent, Watcher
 from foundry.execute.untrusted import flops_on_record
 from foundry.execute.untrusted.choose_tier import Guard
@@ -70,7 +70,7 @@ class _Ask:
             self.hold = None
 
 
-class Engine:
+class Scheduler:
     """Use as a context manager: leaving it stops what still runs, checkpoints kept."""
 
     def __init__(
@@ -90,7 +90,7 @@ class Engine:
         self.judged_bytes, self.limits, self.retry = judged_bytes, limits, retry
         self.checkpoint_seconds = checkpoint_seconds
         self.watcher: Watcher = watcher or Silent()
-        self._arranger: Arranger[_Ask] = Arranger(jobs, device)
+        self._arranger: PopulationPacker[_Ask] = PopulationPacker(jobs, device)
         self._asks: dict[tuple[str, str], _Ask] = {}
         self._due: deque[_Ask] = deque()
         """To be given to the executor once all that is wanted at once is known."""
@@ -99,7 +99,7 @@ class Engine:
         self.guard = Guard(ledger)
         self._ready: deque[RunResult] = deque()
 
-    def __enter__(self) -> Engine:
+    def __enter__(self) -> Scheduler:
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from foundry.core import places
 from foundry.core.errors import RequestError, WorkError
+from foundry.core.paths import differences
 from foundry.core.source_code import changed
 from foundry.documents.comparison import ComparisonShown
 from foundry.documents.runs import (
@@ -183,19 +184,9 @@ def _validated(files: list[str]) -> list[dict[str, Any]]:
     return found
 
 
-def plain_diff(a: dict[str, Any], b: dict[str, Any], prefix: str = "") -> tuple[Edit, ...]:
-    """The leaves in which two plain recipes differ, the name left out; a part of another kind is one row."""
-    rows: list[Edit] = []
-    for key in sorted(a.keys() | b.keys()):
-        path = f"{prefix}.{key}" if prefix else key
-        old, new = a.get(key), b.get(key)
-        if path == "name" or (old == new and type(old) is type(new)):
-            continue
-        if isinstance(old, dict) and isinstance(new, dict) and old.get("kind") == new.get("kind"):
-            rows += plain_diff(old, new, path)
-        else:
-            rows.append(Edit(path=path, old=old, new=new))
-    return tuple(rows)
+def plain_diff(a: dict[str, Any], b: dict[str, Any]) -> tuple[Edit, ...]:
+    """The leaves in which two plain recipes differ, the name left out."""
+    return tuple(Edit(path=path, old=old, new=new) for path, old, new in differences(a, b) if path != "name")
 
 
 def _content(file: LedgerFile | None, name: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from foundry.core.pace import now_and_then
 from foundry.core.slot import Slot
 from foundry.core.slots import SLOTS
 from foundry.documents.recipes import Checked, Fault
-from foundry.execute.untrusted.child_handle import Inner, printable
+from foundry.execute.untrusted.child_handle import ChildHandle, printable
 from foundry.execute.untrusted.choose_tier import asked_tier, tier_for
 from foundry.judge.model_server import Job
 from foundry.judge.worker import judge
@@ -162,7 +162,7 @@ def _inside(
         "vocab_size": VOCAB,
         "out": str(folder),
     }
-    inner = Inner(
+    inner = ChildHandle(
         "foundry.promote.check_child:main", payload, folder, place.workspace, tier, MEMORY_BYTES, printed=printed
     )
 

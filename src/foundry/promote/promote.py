@@ -154,25 +154,27 @@ def _edited(path: Path) -> WorkError:
     return WorkError(EDITED, str(path), message, hint="the same command goes on from it")
 
 
-def crown(lab: Lab, path: Path, arms: tuple[Arm, Arm], verdict: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def promote_on_verdict(
+    lab: Lab, path: Path, arms: tuple[Arm, Arm], verdict: dict[str, Any]
+) -> tuple[str, dict[str, Any]]:
     """Make the second arm's recipe the champion in place of the first's, on a verdict that says `better`; the id of the
     promotion, and its record. Asked again after it was cut off it finishes what was begun, and where another copy of
     the same command was first it finds that: a verdict promotes once. Raises WorkError as `promote`."""
     baseline, winner = arms[0].recipe, arms[1].recipe
-    if (crowned := _crowned(lab, path, winner, verdict)) is not None:
-        return crowned
+    if (promoted := _promotion_on(lab, path, winner, verdict)) is not None:
+        return promoted
     _text_of(lab.ledger, path, baseline)  # a champion that is none any more costs no sealed reads
     told = {key: verdict[key] for key in RECORDED} | {"second_text": verdict.get("second_text")}
     record = {**told, "reference": arms[1].reference, **_sealed(lab, arms, verdict)}
     try:
         return promote(lab.ledger, path, baseline, winner, verdict["comparison"], record), record
     except WorkError:
-        if (crowned := _crowned(lab, path, winner, verdict)) is None:
+        if (promoted := _promotion_on(lab, path, winner, verdict)) is None:
             raise
-        return crowned
+        return promoted
 
 
-def _crowned(lab: Lab, path: Path, winner: Recipe, verdict: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
+def _promotion_on(lab: Lab, path: Path, winner: Recipe, verdict: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
     """The promotion that rests on this very verdict and its record, the file settled; None where there is none."""
     last = lab.ledger.promotions.last(track_of(path))
     if last is None or last["verdict"] != verdict["comparison"] or last["to_fp"] != winner.fingerprint:

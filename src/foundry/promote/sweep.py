@@ -28,7 +28,7 @@ from foundry.documents.runs import Record
 from foundry.documents.sweep import Candidate, Sweep, SweptBaseline
 from foundry.mutate import mutate
 from foundry.mutate.apply import NO_EFFECT
-from foundry.promote.promote import EDITED, crown, settle, track_of
+from foundry.promote.promote import EDITED, promote_on_verdict, settle, track_of
 from foundry.recipe import Recipe
 from foundry.stats.verdict import Match
 
@@ -222,7 +222,7 @@ def _certify(lab: Lab, path: Path, baseline: Arm, best: Screened, terms: _Terms,
         why = f"the verdict on {best.arm.name} is {verdict.verdict}" + (f": {blocked}" if blocked else "")
         return replace(document, why=why)
     try:
-        promotion, record = crown(lab, path, (baseline, best.arm), given)
+        promotion, record = promote_on_verdict(lab, path, (baseline, best.arm), given)
     except WorkError as error:
         if error.code != EDITED:
             raise

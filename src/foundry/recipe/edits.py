@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from foundry.core.errors import RequestError
-from foundry.core.paths import get_path
+from foundry.core.paths import differences, get_path
 from foundry.documents import runs as documents
 from foundry.recipe.recipe import Recipe
 
@@ -62,19 +62,9 @@ def apply(recipe: Recipe, edits: Iterable[Edit], name: str | None = None) -> Rec
     return Recipe.from_dict(values)
 
 
-def diff(a: dict[str, Any], b: dict[str, Any], prefix: str = "") -> list[Edit]:
+def diff(a: dict[str, Any], b: dict[str, Any]) -> list[Edit]:
     """The edits that turn plain recipe `a` into `b`, the name left out; a part of another kind is one edit."""
-    edits: list[Edit] = []
-    for key in sorted(a.keys() | b.keys()):
-        path = f"{prefix}.{key}" if prefix else key
-        old, new = a.get(key), b.get(key)
-        if path == "name" or (old == new and type(old) is type(new)):
-            continue
-        if isinstance(old, dict) and isinstance(new, dict) and old.get("kind") == new.get("kind"):
-            edits += diff(old, new, path)
-        else:
-            edits.append(Edit(path, old, new))
-    return edits
+    return [Edit(*each) for each in differences(a, b) if each[0] != "name"]
 
 
 def _short(value: Any) -> str:

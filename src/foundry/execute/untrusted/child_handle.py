@@ -31,7 +31,7 @@ START_SECONDS = 120.0
 
 
 @final
-class Inner:
+class ChildHandle:
     """The process inside: what it says, and how it ended."""
 
     def __init__(

@@ -23,7 +23,7 @@ Run = Callable[[str, str, dict[str, Any], Path], Ended]
 
 
 def measure(recipe: Recipe, vocab_size: int, ledger: Ledger, guard: Guard, limits: Limits, run: Run) -> None:
-    """See to it that `costs.flops_per_token` knows the recipe. Raises what `Engine.measure` does."""
+    """See to it that `costs.flops_per_token` knows the recipe. Raises what `Scheduler.measure` does."""
     if not recipe.sources():
         return
     guard.check(recipe)

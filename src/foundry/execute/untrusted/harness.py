@@ -19,7 +19,7 @@ from foundry.core.errors import FoundryError, RunFailure, WorkError
 from foundry.core.files import write_json
 from foundry.core.section import validate
 from foundry.execute.untrusted.batch_feed import Block
-from foundry.execute.untrusted.child_handle import Inner
+from foundry.execute.untrusted.child_handle import ChildHandle
 from foundry.sandbox.usage import written_bytes
 from foundry.train import checkpoint
 from foundry.train.distributed import World
@@ -54,7 +54,7 @@ def measure(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     _make_empty(folder)
     try:
         asked = {key: payload[key] for key in ("model", "vocab_size")}
-        inner = Inner(
+        inner = ChildHandle(
             "foundry.execute.untrusted.child_main:measure",
             asked,
             folder,
@@ -120,7 +120,7 @@ class _Training:
         self.served = due = self._resume_at()
         block = Block(job.train.batch_size, job.model.context)
         inside = {**self.payload, "out": str(self.folder), "train_dir": ""}
-        inner = Inner(
+        inner = ChildHandle(
             "foundry.execute.untrusted.child_main:train",
             inside,
             self.folder,
@@ -161,7 +161,7 @@ class _Training:
             "tier": self.tier,
         }
 
-    def _attend(self, inner: Inner, block: Block, batch_at: BatchAt, steps: int) -> None:
+    def _attend(self, inner: ChildHandle, block: Block, batch_at: BatchAt, steps: int) -> None:
         """Hand over batches in their order and pass on reports, until the process inside has said its last word."""
         told, asked_to_stop = 0.0, False
         while inner.open:
@@ -188,7 +188,7 @@ class _Training:
                 inner.ask_to_stop()
             self._look_after(inner)
 
-    def _keep_count(self, inner: Inner) -> float | None:
+    def _keep_count(self, inner: ChildHandle) -> float | None:
         """The CPU seconds since the first batch was asked for, of this attempt and those before it: put down at once,
         because an attempt that is cut off has used them too. None where an attempt's aren't known."""
         if not self.first:
@@ -199,7 +199,7 @@ class _Training:
         write_json(self.out / SPENT, {"cpu_seconds": used})
         return used
 
-    def _look_after(self, inner: Inner) -> None:
+    def _look_after(self, inner: ChildHandle) -> None:
         """Every few seconds: bound what is written, count, and bring a new checkpoint to safety."""
         if time.monotonic() - self._harvested > HARVEST_SECONDS:
             self._harvested = time.monotonic()
