@@ -50,7 +50,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def home(honest: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def recorded(honest: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """It, to be changed: a copy at the same place, for the text's path is in its recipes. This process stands in it."""
     home = shutil.copytree(honest, honest.with_name("home"))
     monkeypatch.setenv("FOUNDRY_KEYS", str(home / "keys"))

@@ -27,7 +27,9 @@ from soak.lab import BASELINE
 Tamper = Callable[[sqlite3.Connection], Any]
 
 
-def test_an_honest_record_verifies_whatever_its_promotions_were(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_honest_record_verifies_whatever_its_promotions_were(
+    recorded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = ledger_path().read_bytes()
     document = verify()
     assert document["breaks"] == [] and document["ok"] and document["notes"] == [] and document["unsealed"] == []
@@ -163,7 +165,7 @@ def all_seals_are_gone(of: sqlite3.Connection) -> None:
     ids=lambda value: value.__name__ if callable(value) else "",
 )
 def test_what_is_changed_by_plain_sqlite_is_shown(
-    home: Path, tamper: Tamper, shown: set[str], capsys: pytest.CaptureFixture[str]
+    recorded: Path, tamper: Tamper, shown: set[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with opened() as connection:
         tamper(connection)
@@ -206,12 +208,14 @@ def ledger_key() -> tuple[str, bytes]:
     return name, key
 
 
-def test_a_chain_written_anew_without_the_key_is_shown(home: Path) -> None:
+def test_a_chain_written_anew_without_the_key_is_shown(recorded: Path) -> None:
     written_anew(b"0" * 32)
     assert codes() == {"verify.signature", "verify.earlier_copy"}
 
 
-def test_a_chain_written_anew_with_the_key_and_the_head_is_shown_by_a_head_noted_elsewhere_alone(home: Path) -> None:
+def test_a_chain_written_anew_with_the_key_and_the_head_is_shown_by_a_head_noted_elsewhere_alone(
+    recorded: Path,
+) -> None:
     noted = verify()["head"]
     name, key = ledger_key()
     written_anew(key)
@@ -222,14 +226,14 @@ def test_a_chain_written_anew_with_the_key_and_the_head_is_shown_by_a_head_noted
     assert [each["code"] for each in document["breaks"]] == ["verify.head"] and document["head_found"] is False
 
 
-def test_an_earlier_copy_that_is_put_back_or_goes_on_by_itself_is_shown(home: Path, tmp_path: Path) -> None:
-    copy = shutil.copytree(home / "runs", tmp_path / "copy")
+def test_an_earlier_copy_that_is_put_back_or_goes_on_by_itself_is_shown(recorded: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(recorded / "runs", tmp_path / "copy")
     text = BASELINE.read_text()
     with Ledger.open() as ledger:
         revert(ledger, BASELINE)
     assert codes() == set()
-    shutil.rmtree(home / "runs")
-    copy.rename(home / "runs")
+    shutil.rmtree(recorded / "runs")
+    copy.rename(recorded / "runs")
     BASELINE.write_text(text)
     assert codes() == {"verify.earlier_copy"}
     with Ledger.open() as ledger:
@@ -239,15 +243,15 @@ def test_an_earlier_copy_that_is_put_back_or_goes_on_by_itself_is_shown(home: Pa
 
 
 def test_where_the_key_is_not_that_is_said_and_the_chain_is_followed_all_the_same(
-    home: Path, monkeypatch: pytest.MonkeyPatch
+    recorded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FOUNDRY_KEYS", str(home / "elsewhere"))
+    monkeypatch.setenv("FOUNDRY_KEYS", str(recorded / "elsewhere"))
     document = verify(verify()["head"])
     assert [each["code"] for each in document["breaks"]] == ["verify.no_key"]
-    assert document["head_found"] and not document["signed"] and not (home / "elsewhere").exists()
+    assert document["head_found"] and not document["signed"] and not (recorded / "elsewhere").exists()
 
 
-def test_the_key_is_its_owners_alone_and_a_baseline_that_was_edited_is_said(home: Path) -> None:
+def test_the_key_is_its_owners_alone_and_a_baseline_that_was_edited_is_said(recorded: Path) -> None:
     name, _ = ledger_key()
     assert seals.key_file(name).stat().st_mode & 0o777 == 0o600 and places.runs().resolve() not in places.keys().parents
     BASELINE.write_text(BASELINE.read_text().replace("layers: 2", "layers: 1"))
@@ -265,7 +269,7 @@ def of_version_4(path: Path) -> None:
         )
 
 
-def test_a_ledger_of_version_4_verifies_as_unsealed_and_its_next_entry_seals_what_it_has(home: Path) -> None:
+def test_a_ledger_of_version_4_verifies_as_unsealed_and_its_next_entry_seals_what_it_has(recorded: Path) -> None:
     of_version_4(ledger_path())
     document = verify()
     assert document["ok"] and document["head"] is None and document["seals"] == 0
@@ -285,7 +289,7 @@ def test_a_ledger_of_version_4_verifies_as_unsealed_and_its_next_entry_seals_wha
     assert "verify.changed" in codes()
 
 
-def test_a_renamed_line_and_a_fingerprint_spelled_anew_are_sealed_too(home: Path) -> None:
+def test_a_renamed_line_and_a_fingerprint_spelled_anew_are_sealed_too(recorded: Path) -> None:
     track = str(BASELINE)
     with Ledger.open() as ledger:
         champion = settle(ledger, BASELINE)

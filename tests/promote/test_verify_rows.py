@@ -48,7 +48,7 @@ RECORD: dict[str, str | list[str]] = {
 
 
 @pytest.mark.parametrize("edit", RECORD)
-def test_an_edit_of_any_table_that_is_sealed_is_shown(home: Path, edit: str) -> None:
+def test_an_edit_of_any_table_that_is_sealed_is_shown(recorded: Path, edit: str) -> None:
     with Ledger.open() as ledger, opened() as connection:
         run = connection.execute(COUNTED).fetchone()["run"]
         ledger.runs.read_split("test", run, "report")
@@ -62,7 +62,7 @@ def test_an_edit_of_any_table_that_is_sealed_is_shown(home: Path, edit: str) -> 
 
 
 def test_a_run_that_a_person_had_forgotten_is_sealed_no_more_and_what_is_recorded_of_it_then_is_its_own(
-    home: Path,
+    recorded: Path,
 ) -> None:
     with opened() as connection:
         run = connection.execute(COUNTED).fetchone()["run"]
