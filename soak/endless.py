@@ -25,7 +25,7 @@ from soak.trainer import noise, truth
 SHORT_SEASONS = {"control": "fwer", "q": 0.08, "base_pairs": 12, "max_pairs": 12}
 """About ten tests each."""
 GAIN_BPB, FIRST_BPB, RUNG = 0.05, 1000.0, 1e-6
-POLICY = Policy(rungs=(1.0,), bundle=1, prune_share=0.0, batch=1)
+POLICY = Policy(believed=48, fewest=0, court_z=0.0, regret=1.0, prune_share=0.0, batch=2)
 
 
 @final

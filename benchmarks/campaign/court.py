@@ -5,14 +5,13 @@ For replays and simulations; campaign/certifier.py has the court that keeps reco
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import final
 
 from foundry.campaign.environment import Environment, Point, Ruling, RunOutcome, RunRequest, ruling
 from foundry.stats.error_budget import Budget, grant, promoted
 from foundry.stats.fresh_seeds import certification_seeds, remeasurement_seeds
-from foundry.stats.noise_scale import pooled_sigma0
+from foundry.stats.noise_scale import DEFAULT_SIGMA0_BPB
 from foundry.stats.sequential_test import Plan
 from foundry.stats.verdict import Arm, Cost, Score, judge, remeasure
 
@@ -39,12 +38,12 @@ class FieldCourt:
         champion: Point,
         candidate: Point,
         name: str,
-        noise: Sequence[Sequence[float]],
+        noise_bpb: float | None,
         margin_bpb: float = 0.0,
     ) -> Ruling:
         key = (champion, candidate, margin_bpb)
         if key not in self._known:
-            self._known[key] = self._tried(champion, candidate, margin_bpb, pooled_sigma0(noise))
+            self._known[key] = self._tried(champion, candidate, margin_bpb, noise_bpb or DEFAULT_SIGMA0_BPB)
         return self._known[key]
 
     def _tried(self, champion: Point, candidate: Point, margin_bpb: float, sigma0_bpb: float) -> Ruling:

@@ -89,9 +89,8 @@ def _campaign(
             ahead.changes.append(Change(cost, event["point"], gain=event["effect"], margin=event["margin"]))
         if event["kind"] == "certified" and not event["better"]:
             ahead.changes.append(Change(cost, event["champion"], gain=-event["claimed"], back=True))
-        for trial in event.get("trials", ()):
-            if trial["status"] == "accepted":
-                ahead.changes.append(Change(cost, trial["point"], gain=trial["gain"]))
+        if event["kind"] == "raced" and event["frontier"] != running.state.frontier:
+            ahead.changes.append(Change(cost, event["frontier"], gain=event["gain"] - running.state.gain))
 
     running.journal = _Heard(heard)
     while running.step() not in ("over", "exhausted"):

@@ -61,7 +61,7 @@ def test_a_simpler_champion_is_promoted_once_with_its_verdict(lab: FakeLab) -> N
     champion = field.champion
     simpler = field.apply(champion, NO_OP)
     for _ in range(2):  # the second time as after a kill
-        ruling = court.certify(champion, simpler, "without it", [], 0.05)
+        ruling = court.certify(champion, simpler, "without it", None, 0.05)
         assert ruling.better and ruling.promotion
     assert Recipe.load(BASELINE).fingerprint == simpler == field.champion
     kinds = [entry["kind"] for entry in lab.ledger.promotions.lineage(str(BASELINE))]

@@ -26,9 +26,9 @@ from foundry.mutate import family_of, words_of
 Address = tuple[str, ...]
 """Words sorted by their families, at most one of each; () is where the campaign began."""
 
-ALONE, TOGETHER, DEPTH, OWN = 0.25, 0.5, 0.02, 0.05
+ALONE, TOGETHER, DEPTH, OWN = 0.5, 0.5, 0.02, 0.02
 """Shares of what f varies by."""
-FADE = 0.64
+FADE = 0.8
 """What is left of the joint part with each family that differs."""
 OCTAVES = 2.0
 """The logarithm (base 2) of a ratio of two numbers at which e⁻¹ of their likeness is left."""
@@ -36,7 +36,7 @@ NOISE_RATIOS = (0.03, 0.1, 0.3, 1.0, 3.0)
 FAILED = 0.1
 """Bits per byte by which a failure counts as worse than the worst score."""
 NEWEST = 2000
-"""Scores that are believed at most: a Cholesky factor of so many takes tenths of a second."""
+"""Scores that are kept: a Cholesky factor of so many takes tenths of a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Belief:
     """Fitted when it is made. Needs an observation that has a score. families: how many there are to choose from."""
 
     def __init__(self, observations: Sequence[Observation], families: int) -> None:
-        seen = list(observations)[-NEWEST:]
+        seen = list(observations)
         worst = max(each.bpb for each in seen if each.bpb is not None) + FAILED
         y = np.array([worst if each.bpb is None else each.bpb for each in seen])
         self._addresses, self._families = [each.address for each in seen], max(families, 1)
@@ -81,21 +81,24 @@ class Belief:
         self.noise_bpb = math.sqrt(2.0 * best.scale * best.ratio)
         """Standard deviation of the difference of two runs of recipes that are equally good, on one seed."""
 
-    def of(self, addresses: Sequence[Address]) -> tuple[np.ndarray, np.ndarray]:
-        """The posterior mean [n] and covariance [n, n] of f in bits per byte, seeds and noise left out."""
+    def of(self, addresses: Sequence[Address], joint: bool = True) -> tuple[np.ndarray, np.ndarray]:
+        """The posterior mean [n] and covariance [n, n] of f in bits per byte, seeds and noise left out; the mean
+        alone, which is cheap, where it isn't asked to be `joint`."""
         cross = self._similarity(self._addresses, addresses)
         mean = self._mean + cross.T @ self._weights
+        if not joint:
+            return mean, np.empty((0, 0))
         half = solve_triangular(self._factor, cross, lower=True, check_finite=False)
         left = 1.0 - cross.T @ self._ones
         cov = self._similarity(addresses, addresses) - half.T @ half + np.outer(left, left) / self._information
         return mean, self._scale * cov
 
-    def draws(self, addresses: Sequence[Address], n: int, rng: np.random.Generator) -> np.ndarray:
-        """Joint draws of f, [n, addresses]."""
+    def draws(self, addresses: Sequence[Address], n: int, rng: np.random.Generator, temper: float = 1.0) -> np.ndarray:
+        """Joint draws of f, [n, addresses], their spread times `temper`."""
         mean, cov = self.of(addresses)
-        jitter = 1e-9 * float(np.trace(cov)) / len(mean) + 1e-15
+        jitter = 1e-8 * float(np.trace(cov)) / len(mean) + 1e-15
         root = cholesky(cov + jitter * np.eye(len(mean)), lower=True, check_finite=False)
-        return mean + rng.standard_normal((n, len(mean))) @ root.T
+        return mean + temper * rng.standard_normal((n, len(mean))) @ root.T
 
     def _similarity(self, rows: Sequence[Address], columns: Sequence[Address]) -> np.ndarray:
         """K, [rows, columns]."""
@@ -142,18 +145,16 @@ def _alike(left: list[str | None], right: list[str | None]) -> np.ndarray:
     """How alike the variants of one family are, from 0 to 1; None: as it was at the beginning."""
     variants = sorted({each for each in (*left, *right) if each is not None})
     code = {variant: i for i, variant in enumerate([None, *variants])}
-    table = np.eye(len(code))
-    numbers = [_number(variant) for variant in variants]
-    for i, a in enumerate(numbers):
-        for j, b in enumerate(numbers):
-            if a is not None and b is not None and i != j:
-                table[i + 1, j + 1] = math.exp(-abs(math.log2(a / b)) / OCTAVES)
-    return table[np.array([code[each] for each in left])][:, [code[each] for each in right]]
+    octaves = np.array([math.nan, *map(_octave, variants)])
+    near = np.exp(-np.abs(octaves[:, None] - octaves[None, :]) / OCTAVES)
+    alike = np.where(np.eye(len(code), dtype=bool), 1.0, np.nan_to_num(near, nan=0.0))
+    return alike[np.array([code[each] for each in left])][:, [code[each] for each in right]]
 
 
-def _number(variant: str) -> float | None:
+def _octave(variant: str) -> float:
+    """The logarithm of a number; nan for what is none, or has none."""
     try:
         value = float(variant)
     except ValueError:
-        return None
-    return value if value > 0.0 and math.isfinite(value) else None
+        return math.nan
+    return math.log2(value) if 0.0 < value < math.inf else math.nan

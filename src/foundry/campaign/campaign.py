@@ -1,7 +1,8 @@
 """The campaign: what to do next, and the event that says what came of it. Pure given a field, a court and a seed.
 
-    frontier ──race──▶ accepted move ──…──▶ bundle ──court──▶ champion
-        ▲                                      └──not better──▶ back to the champion, its halves tried again
+    runs on a new seed ──▶ what is believed of all recipes ──▶ frontier ──court──▶ champion
+        ▲                              │                              └──not better──▶ back to the champion
+        └──────────────────────────────┘
 
 Each step writes its decision before its first run and its result after the last, so a campaign that was killed folds
 its events, asks for the same runs, which costs nothing, and goes on. May not: touch the ledger, torch or a clock.
@@ -9,20 +10,18 @@ its events, asks for the same runs, which costs nothing, and goes on. May not: t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable
 from random import Random
 from typing import Any, Literal, Protocol
 
-from foundry.campaign.environment import Certifier, Environment, Point
+from foundry.campaign.belief import Belief, difference
+from foundry.campaign.environment import FULL, Certifier, Environment, RunOutcome, Point, RunRequest
 from foundry.campaign.policy import Limits, Policy
-from foundry.campaign.prune import left_out, pruning
-from foundry.campaign.state import Carried, Event, State
+from foundry.campaign.prune import left_out, pruning, pruning_runs
+from foundry.campaign.search import Search, Stack, believe
+from foundry.campaign.state import Event, State
 from foundry.campaign.strategies import Proposal, Scene, Strategy, make
-from foundry.campaign.successive_halving import Race
 from foundry.core.errors import FoundryError
-from foundry.mutate import stack_of, words_of
-from foundry.mutate.apply import NO_EFFECT
 
 Step = Literal["raced", "certified", "pruned", "exhausted", "over"]
 
@@ -52,6 +51,8 @@ class NoJournal:
         return event
 
 
+FEWEST_SCORES = 8
+"""With fewer, nothing is said of the noise."""
 ORDINARY, ENDLESS, NOBODY, UNWRITTEN = Policy(), Limits(), NoSuggestions(), NoJournal()
 
 
@@ -73,6 +74,8 @@ class Campaign:
         self.seed, self.journal, self.suggestions = seed, journal, suggestions
         self.limits = ENDLESS
         self.state = State()
+        self._believed: tuple[int, Belief] | None = None
+        """By how many scores, and what they say: fitting it is what a decision costs."""
         for event in past:
             self._take(event)
 
@@ -103,49 +106,106 @@ class Campaign:
         """One decision and what it takes. `over` when a limit is reached, `exhausted` when nothing is left to try."""
         state = self.state
         if state.open is not None:
-            return self._race(state.open)
+            return self._run(state.open)
         if state.in_court:
             return self._certify()
         left = self.limits.runs_left(*state.spent)
         if left <= 0:
             return "over"
-        if state.moves and (left < self.policy.reserve_runs or self._due()):
+        rng = Random(f"{self.seed}|{state.rounds}")
+        look = self._look(rng)
+        if look is not None and state.frontier != state.champion and self._due(look, left):
             return self._certify()
-        if state.prunable is not None and self.policy.prune_share > 0 and left >= self.policy.reserve_runs:
-            self._record(pruning(self.field, self.court, state, self.policy))
+        if state.prunable is not None and left >= self.policy.reserve_runs + pruning_runs(state.prunable, self.policy):
+            self._record(pruning(self.field, self.court, state, self.policy, self._noise()))
             return "pruned"
         batch = self.policy.batch_within(left - self.policy.reserve_runs)
-        if not batch and not state.moves:
+        if not batch and state.frontier == state.champion:
             batch = self.policy.batch_within(left)  # what it finds goes to court with the next command
-        round = self._proposed(batch) if batch else None
+        round = self._proposed(batch, look, rng) if batch else None
         if round is not None:
             self._record(round)
-            return self._race(round)
-        return self._certify() if state.moves else "exhausted" if batch else "over"
+            return self._run(round)
+        return "exhausted" if batch else "over"
 
     # -- steps -----------------------------------------------------------------------------------------------------
 
-    def _due(self) -> bool:
-        return len(self.state.moves) >= self.policy.bundle or self.state.idle >= self.policy.patience
+    def _look(self, rng: Random) -> Search | None:
+        """What is known; None while the champion has no score."""
+        state = self.state
+        if state.champion not in state.scored:
+            return None
+        return self._search(state, rng)
 
-    def _race(self, round: Event) -> Step:
-        self._record(Race(self.field, self.state, self.policy, round).run())
+    def _due(self, look: Search, left: float) -> bool:
+        """Whether the frontier's gain is believed, and more search now isn't expected to bring much more."""
+        policy, state = self.policy, self.state
+        gain, error = look.gain(state.frontier, state.champion)
+        gain -= policy.min_effect
+        if left - policy.reserve_runs < policy.batch or state.idle >= policy.settle_rounds:
+            return gain > policy.last_z * error
+        waited = state.seen - state.seen_at_court
+        if gain <= policy.court_z * error or waited < policy.fewest:
+            return False
+        if waited >= policy.patience:
+            return True
+        stacks = look.stacks() if self.strategy.roams else []
+        return look.regret(stacks) <= policy.regret * gain
+
+    def _search(self, state: State, rng: Random) -> Search:
+        words = self.field.mutations(state.frontier)
+        if self._believed is None or self._believed[0] != state.seen:
+            self._believed = state.seen, believe(state, words, self.policy)
+        return Search(state, self._believed[1], words, self.policy, rng)
+
+    def _run(self, round: Event) -> Step:
+        """The round's runs, and what they make of the belief."""
+        state, entries = self.state, round["entries"]
+        outcomes = self.field.gather([RunRequest(entry["point"], round["seed"]) for entry in entries])
+        observed = [[e["point"], round["seed"], o.bpb] for e, o in zip(entries, outcomes, strict=True)]
+        base_failed = next(
+            (_failure(o) for e, o in zip(entries, outcomes, strict=True) if e["point"] == state.frontier and o.reason),
+            "",
+        )
+        before = state.frontier
+        after = state.having_seen(observed)
+        look = None
+        if after.champion in after.scored:
+            look = self._search(after, Random(0))
+        frontier, gain = look.frontier() if look is not None else (state.champion, 0.0)
+        trials = [
+            _trial(entry, outcome, look, before, frontier)
+            for entry, outcome in zip(entries, outcomes, strict=True)
+            if not entry["again"] or (entry["point"] == frontier != before and frontier != state.champion)
+        ]
+        self._record(
+            {
+                "kind": "raced",
+                "base": round["base"],
+                "seed": round["seed"],
+                "trials": trials,
+                "observed": observed,
+                "base_failed": base_failed,
+                "frontier": frontier,
+                "gain": gain,
+                "runs": len(outcomes),
+                "flops": sum(outcome.flops for outcome in outcomes),
+            }
+        )
         return "raced"
 
     def _certify(self) -> Step:
         state = self.state
         if not state.in_court:
             self._record({"kind": "court", "champion": state.champion, "point": state.frontier})
-        words = [move["word"] for move in state.moves]
-        ruling = self.court.certify(state.champion, state.frontier, "+".join(words), list(state.noise))
-        half = len(words) // 2
-        halves = [] if ruling.better or not half else ["+".join(words[:half]), "+".join(words[half:])]
+        moves = state.moves
+        ruling = self.court.certify(state.champion, state.frontier, moves[0]["word"], self._noise())
         self._record(
             {
                 "kind": "certified",
                 "champion": state.champion,
                 "point": state.frontier,
-                "moves": state.moves,
+                "moves": moves,
                 "claimed": state.gain,
                 "word": ruling.word,
                 "better": ruling.better,
@@ -157,64 +217,78 @@ class Campaign:
                 "verdict": ruling.id,
                 "promotion": ruling.promotion,
                 "crowned": ruling.promoted,
-                "carry": [{"word": word, "by": "bundle", "why": "half of a bundle that failed"} for word in halves],
             }
         )
         return "certified"
 
-    def _proposed(self, batch: int) -> Event | None:
-        """The next round of about so many, fixed before its first run: carried candidates, then those from outside,
-        then the strategy's. None when there is nothing new."""
-        state, base = self.state, self.state.frontier
-        rng = Random(f"{self.seed}|{state.rounds}")
-        entries: list[dict[str, Any]] = []
-        seen: set[Point] = {base, *state.ruled}
+    def _noise(self) -> float | None:
+        """Standard deviation of a paired difference, as all scores have it; None where there are none to go by."""
+        state = self.state
+        if state.champion not in state.scored or len(state.observations) < FEWEST_SCORES:
+            return None
+        return self._search(state, Random(0)).belief.noise_bpb
 
-        def enter(proposal: Proposal | Carried, number: int | None) -> str:
+    def _proposed(self, batch: int, look: Search | None, rng: Random) -> Event | None:
+        """The next round of so many runs, fixed before its first: the champion while it has no score, candidates from
+        outside, the strategy's, and what the belief wants, tried or new. None when nothing is new and nothing to be
+        settled."""
+        state, base = self.state, self.state.frontier
+        entries: list[dict[str, Any]] = []
+        seen: set[Point] = {*state.ruled}
+
+        def enter(proposal: Proposal, number: int | None, onto: Point = base) -> str:
             """Put it into the round, or say why not."""
             try:
-                point = self.field.apply(base, proposal.word)
+                point = self.field.apply(onto, proposal.word)
             except FoundryError as error:
                 return str(error)
-            if point in seen:
-                return "it is the frontier already" if point == base else "it was turned down, or is in this round"
-            seen.add(point)
-            known = {"word": proposal.word, "point": point, "by": proposal.by, "why": proposal.why}
-            entries.append({**known, "proposal": number, "lot": rng.random()})
+            if point in seen or point == onto:
+                return "it is the frontier already" if point == onto else "it was turned down, or is in this round"
+            entry(point, onto, proposal, number, again=point in state.scored)
             return ""
 
-        for carried in state.carry:  # made for another frontier, which may have some of its words by now
-            left = stack_of(word for word in words_of(carried.word) if not self._is_idle(base, word))
-            if left:
-                enter(replace(carried, word=left), None)
+        def entry(point: Point, onto: Point, proposal: Proposal, number: int | None, again: bool) -> None:
+            seen.add(point)
+            known = {"word": proposal.word, "point": point, "by": proposal.by, "why": proposal.why}
+            entries.append({**known, "proposal": number, "base": onto, "again": again and number is None})
+
+        if look is None or state.base_failed:
+            held = state.champion if look is None else base
+            entry(held, held, Proposal("", "", "to compare with"), None, again=True)
+        fresh = len(entries)
         while len(entries) < batch and (taken := self.suggestions.take(batch - len(entries))):
             for number, proposal in taken:
                 if refused := enter(proposal, number):
                     self.suggestions.refuse(number, refused)
-        if len(entries) < batch:
+        room = batch - len(entries) - (0 if look is None else max(1, batch // 4))
+        if room > 0 and not (self.strategy.roams and look is not None):
             words = self.field.mutations(base)
             scene = Scene(words, lambda w: self._is_new(base, w, seen), rng, lambda w: self._changes(base, w))
-            for proposal in self.strategy.ask(scene, batch - len(entries)):
+            for proposal in self.strategy.ask(scene, room):
                 enter(proposal, None)
-        if not entries:
+        if look is not None:
+            stacks = look.stacks() if self.strategy.roams else []
+            for each in look.wanted(stacks):
+                if len(entries) == batch:
+                    break
+                if isinstance(each, Stack):
+                    enter(Proposal(each.word, self.strategy.name, "may be the best"), None, each.base)
+                elif each not in seen:
+                    address, by = state.known[each]
+                    word = difference(state.known[state.champion][0], address) or ""
+                    entry(each, each, Proposal(word, by, "to be surer of it"), None, again=True)
+        new = any(not each["again"] for each in entries[fresh:])
+        settling = look is not None and state.idle < self.policy.settle_rounds and len(state.eligible) > 1
+        if not entries or not (new or look is None or settling):
             return None
-        keep = state.on_frontier % self.policy.reseed_rounds and not state.reseed
-        seed = state.race_seed if keep else state.next_seed
-        return {"kind": "round", "base": base, "seed": seed, "entries": entries}
+        return {"kind": "round", "base": base, "seed": state.next_seed, "entries": entries}
 
     def _is_new(self, base: Point, word: str, seen: set[Point]) -> bool:
         try:
             point = self.field.apply(base, word)
         except FoundryError:
             return False
-        return point not in self.state.tried and point not in seen
-
-    def _is_idle(self, base: Point, word: str) -> bool:
-        """Whether the word fits and changes nothing."""
-        try:
-            return self.field.apply(base, word) == base
-        except FoundryError as error:
-            return error.code == NO_EFFECT
+        return point not in self.state.known and point not in seen
 
     def _changes(self, base: Point, word: str) -> bool:
         try:
@@ -239,10 +313,29 @@ class Campaign:
             for part in event["parts"]:
                 self.strategy.tell(left_out(part))
         elif event["kind"] == "certified" and event["better"]:
-            self._reward(event["moves"], event["effect"] or 0.0)
+            for move in event["moves"]:
+                self.strategy.reward(move["by"], (event["effect"] or 0.0) / len(event["moves"]))
 
-    def _reward(self, moves: Sequence[dict[str, Any]], effect: float) -> None:
-        """A certified gain, shared by the moves as their claims were."""
-        claims = [max(move["gain"], 0.0) for move in moves]
-        for move, claim in zip(moves, claims, strict=True):
-            self.strategy.reward(move["by"], effect * (claim / sum(claims) if sum(claims) else 1 / len(moves)))
+
+def _failure(outcome: RunOutcome) -> str:
+    return f"{outcome.reason}: {outcome.detail}".rstrip(": ")
+
+
+def _trial(
+    entry: dict[str, Any], outcome: RunOutcome, look: Search | None, before: Point, frontier: Point
+) -> dict[str, Any]:
+    """The record of a candidate. gain: over the frontier of its time, as all scores have it after the round."""
+    record: dict[str, Any] = {key: entry[key] for key in ("word", "point", "by", "why", "proposal")}
+    record |= {"status": "survived", "reason": "", "gain": None, "interval": None, "share": FULL, "fresh": []}
+    record |= {"flops": outcome.flops}
+    if outcome.bpb is None:
+        return record | {"status": "failed", "reason": _failure(outcome)}
+    if look is None or before not in look.points:
+        return record | {"status": "unpaired", "reason": "what it would be compared with has no score"}
+    if entry["point"] not in look.points:
+        return record | {"status": "eliminated", "reason": f"not among the best {len(look.points)}"}
+    gain, error = look.gain(entry["point"], before)
+    record |= {"gain": gain, "interval": [gain - 1.96 * error, gain + 1.96 * error]}
+    if entry["point"] == frontier:
+        return record | {"status": "accepted"}
+    return record | {"reason": "another is better" if gain > 0 else "no gain is expected"}

@@ -6,7 +6,6 @@ what screening saw, but for the scale of the noise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import final
@@ -35,7 +34,7 @@ class LedgerCertifier:
         champion: Point,
         candidate: Point,
         name: str,
-        noise: Sequence[Sequence[float]],
+        noise_bpb: float | None,
         margin_bpb: float = 0.0,
     ) -> Ruling:
         lab, arms = self.field.lab, (self.field.arm(champion), carrying(self.field.arm(candidate)))
@@ -49,7 +48,7 @@ class LedgerCertifier:
                 "certification",
                 -margin_bpb if margin_bpb else self.min_effect,
                 budget=self.rules,
-                noise=[list(each) for each in noise],
+                noise_bpb=noise_bpb,
             ),
             False,
             self.seen,

@@ -112,12 +112,13 @@ class Certifier(Protocol):
         champion: Point,
         candidate: Point,
         name: str,
-        noise: Sequence[Sequence[float]],
+        noise_bpb: float | None,
         margin_bpb: float = 0.0,
     ) -> Ruling:
         """Is `candidate` better than `champion`; with a margin, not worse by so much? Then it is the champion
         afterwards, and the word is `better`.
 
-        name: the mutations between the two; noise: paired differences from screening, one group a candidate.
+        name: the mutations between the two; noise_bpb: the standard deviation of
+        a paired difference as screening has it, None where it can't say.
         """
         ...

@@ -1,4 +1,4 @@
-"""The numbers that a campaign goes by: how it races, climbs and when it goes to court. May not: hold state."""
+"""The numbers that a campaign goes by: how it searches and when it goes to court. May not: hold state."""
 
 from __future__ import annotations
 
@@ -8,58 +8,49 @@ from dataclasses import dataclass
 from foundry.core.errors import RequestError
 
 MOST_BATCH = 64
-"""Candidates of a round, however many workers there are."""
+"""Runs of a round, however many workers there are."""
 
 
 @dataclass(frozen=True)
 class Policy:
     """What screening does is heuristic, and so are these numbers; what is promoted rests on the court alone."""
 
-    rungs: tuple[float, ...] = (0.25, 1.0)
-    """Shares of the full budget, rising to 1. Each rung is complete runs, never the beginning of longer ones."""
-    batch: int = 8
-    """Candidates of a round, at most."""
-    eta: int = 2
-    """Of the candidates on a rung, one in so many goes on to the next."""
-    hopeless_z: float = 1.0
-    """Out, whatever its rank: what is so many standard errors below no gain."""
-    audit: float = 0.1
-    """Share of the eliminated that is trained on all the same: it measures how many were killed wrongly."""
-    worth_z: float = 0.5
-    """A gain on the race's seed, in standard deviations of a paired difference, that is worth two fresh seeds."""
-    accept_z: float = 0.5
-    """The same of the mean over the fresh seeds, in standard errors, that moves the frontier."""
+    batch: int = 4
+    """Runs of a round, each on the full budget and on the round's seed."""
+    believed: int = 2000
+    """Scores that the search goes by, the newest; at most belief.NEWEST."""
+    pool: int = 80
+    """Stacks that are weighed against each other for a round."""
+    temper: float = 0.7
+    """Of the spread of what is believed, as much goes into a draw: less than 1 leans to what looks good."""
+    move_z: float = 0.25
+    """Standard errors by which the expected gain must exceed none to move the frontier."""
+    fewest: int = 12
+    """Scores since the last certification before the next, unless a limit is near,"""
+    court_z: float = 2.5
+    """and standard errors of the gain over the champion, to go to court,"""
+    regret: float = 0.15
+    """where what is expected to be found yet is no more than this share of the gain,"""
+    patience: int = 30
+    """or so many scores came since the last certification."""
+    last_z: float = 1.0
+    """Standard errors that do when a limit draws near, or nothing new is left to try."""
+    settle_rounds: int = 4
+    """Rounds of known recipes alone, where nothing new is left, before the frontier goes to court or stays."""
     fresh_seeds: int = 2
-    reseed_rounds: int = 4
-    """Rounds on one frontier after which the race's seed, and so the baseline's run, is a new one."""
-    bundle: int = 3
-    """Accepted moves that go to court together."""
-    patience: int = 2
-    """Rounds without an accepted move after which what there is goes to court."""
+    """On which each part of a promoted stack is left out."""
     reserve_runs: int = 30
     """What a certification takes, about: rounds leave so much of a limit to it, and with less the frontier goes to
     court."""
     min_effect: float = 0.0
     """Gain in bits per byte below which nothing counts."""
     prune_share: float = 0.1
-    """A part is pruned when the champion without it is not worse by this share of its bundle's gain; 0: never."""
-
-    def __post_init__(self) -> None:
-        if not self.rungs or list(self.rungs) != sorted(set(self.rungs)) or self.rungs[-1] != 1.0 or self.rungs[0] <= 0:
-            raise RequestError("policy.rungs", "rungs", "rising shares of the budget that end with 1", got=self.rungs)
-
-    def round_runs(self, candidates: int) -> int:
-        """What a round of so many takes, about: the rungs, the frontier on each, a stack, one candidate on fresh
-        seeds."""
-        runs, alive = 2 * self.fresh_seeds, candidates
-        for _ in self.rungs:
-            runs += alive + 1
-            alive = math.ceil(alive / self.eta)
-        return runs + (candidates > 1)
+    """A part is pruned when the champion without it is not worse by this share of its stack's gain; 0: never."""
 
     def batch_within(self, runs: float) -> int:
-        """Candidates of the largest round that so many runs pay for; 0 where they pay for none."""
-        return next((n for n in range(self.batch, 0, -1) if self.round_runs(n) <= runs), 0)
+        """Runs of the largest round that so many pay for; 0 where they pay for none of two."""
+        within = int(min(self.batch, runs))
+        return within if within >= 2 else 0
 
 
 @dataclass(frozen=True)

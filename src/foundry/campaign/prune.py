@@ -6,6 +6,7 @@ without it is not worse by a margin. May not: remove what merely looks useless.
 
 from __future__ import annotations
 
+import math
 from statistics import fmean
 from typing import Any
 
@@ -17,7 +18,7 @@ from foundry.core.errors import FoundryError
 from foundry.mutate import words_of
 
 
-def pruning(field: Environment, court: Certifier, state: State, policy: Policy) -> Event:
+def pruning(field: Environment, court: Certifier, state: State, policy: Policy, noise_bpb: float | None) -> Event:
     """The event `pruned`, for the bundle that was promoted last."""
     bundle = state.prunable
     assert bundle is not None
@@ -32,14 +33,14 @@ def pruning(field: Environment, court: Certifier, state: State, policy: Policy) 
         pairs = [(row[state.champion].bpb, row[point].bpb) for row in scores]
         gains = [a - b for a, b in pairs if a is not None and b is not None]
         rows.append({"word": word, "point": point, "gain": fmean(gains) if len(gains) == len(seeds) else None})
-    event: Event = {"kind": "pruned", "parts": rows, "fresh": seeds, "better": False, "word": ""}
+    seen = [[p, seed, row[p].bpb] for seed, row in zip(seeds, scores, strict=True) for p in points]
+    event: Event = {"kind": "pruned", "parts": rows, "fresh": seeds, "better": False, "word": "", "observed": seen}
     event |= {"margin": policy.prune_share * max(bundle["effect"] or 0.0, 0.0)}
     idle = [part for part in rows if part["gain"] is not None and part["gain"] > 0.0]
     best = max(idle, key=lambda part: part["gain"], default=None)
     if best is not None and event["margin"] > 0.0:
-        noise = list(state.noise)
         name = f"without {best['word']}"
-        ruling = court.certify(state.champion, best["point"], name, noise, event["margin"])
+        ruling = court.certify(state.champion, best["point"], name, noise_bpb, event["margin"])
         runs, flops = runs + ruling.runs, flops + ruling.flops
         event |= {
             "point": best["point"],
@@ -51,6 +52,12 @@ def pruning(field: Environment, court: Certifier, state: State, policy: Policy) 
         }
         event |= {"effect": ruling.effect_bpb, "n": ruling.n, "verdict": ruling.id, "promotion": ruling.promotion}
     return {**event, "runs": runs, "flops": flops}
+
+
+def pruning_runs(bundle: Event, policy: Policy) -> float:
+    """Runs before the court is asked; infinite where nothing is ever pruned."""
+    words = sum(len(words_of(move["word"])) for move in bundle["moves"])
+    return policy.fresh_seeds * (1 + words) if policy.prune_share > 0 else math.inf
 
 
 def left_out(part: dict[str, Any]) -> Trial:

@@ -44,7 +44,7 @@ class CampaignPlan:
     """What a campaign is asked to do."""
 
     limits: Limits = field(default_factory=Limits)
-    strategy: str = "portfolio"
+    strategy: str = "bayes"
     space: Path | None = None
     match: str | None = None
     min_effect: float = 0.0
@@ -72,7 +72,7 @@ def campaign(
     policy = replace(
         asked,
         min_effect=plan.min_effect,
-        batch=min(asked.batch, max(Policy.batch, 2 * jobs)),
+        batch=min(asked.batch, max(Policy.batch, jobs)),
         reserve_runs=asked.reserve_runs + min(jobs, MOST_AHEAD),
     )
     alpha_spending.check(lab.ledger, plan.budget)
@@ -98,7 +98,7 @@ def campaign(
         while step not in ("over", "exhausted"):
             step = _step(lab, path, field, loop)
         loop.close()
-        return document(path, loop.state, loop.strategy, step, policy)
+        return document(path, loop.state, loop.strategy, step)
     finally:
         lab.ledger.campaigns.end(fence)
 

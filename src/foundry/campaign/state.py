@@ -8,64 +8,51 @@ trial.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from foundry.campaign.belief import NEWEST, Address, Observation, changed, difference
 from foundry.campaign.environment import Point
+from foundry.mutate import words_of
 
 Event = dict[str, Any]
-NOISE_GROUPS = 64
-CURVE_PAIRS = 200
-
-
-@dataclass(slots=True)
-class Carried:
-    """A candidate that the next round takes first: it gained beside another that was accepted, or is half of a bundle
-    that failed."""
-
-    word: str
-    by: str
-    why: str
 
 
 @dataclass
 class State:
     champion: Point = ""
     frontier: Point = ""
+    gain: float = 0.0
+    """The frontier's provisional gain over the champion, in bits per byte."""
     code: str = ""
     """What trained and judged all that is known here."""
-    moves: list[dict[str, Any]] = field(default_factory=list)
-    """What leads from the champion to the frontier: word, by, gain."""
     open: Event | None = None
     """The round that is fixed and not over."""
     in_court: bool = False
-    """The frontier is before the court, which may have promoted it already."""
-    carry: list[Carried] = field(default_factory=list)
+    """The frontier is before the court, which may have crowned it already."""
     prunable: Event | None = None
     """The promotion whose parts haven't been looked at yet."""
     rounds: int = 0
     idle: int = 0
-    """Rounds since the frontier moved or was certified."""
-    on_frontier: int = 0
-    """Rounds on this frontier."""
+    """Rounds in a row without a candidate that is new."""
+    seen: int = 0
+    """Scores so far."""
+    seen_at_court: int = 0
+    """The same at the last certification, or when another champion came."""
     next_seed: int = 1
-    race_seed: int = 0
-    reseed: bool = False
-    """The frontier failed on the race's seed: the next round takes another."""
     base_failures: int = 0
     """Rounds in a row in which the frontier itself failed."""
     base_failed: str = ""
     """Why the frontier's last run has no score; empty where it has one."""
-    paid_base: set[tuple[int, float]] = field(default_factory=set)
-    """(seed, share) of the frontier's own runs that are charged already."""
-    tried: set[Point] = field(default_factory=set)
+    known: dict[Point, tuple[Address, str]] = field(default_factory=dict)
+    """Of each recipe that was tried or held: its address, and whose proposal it was."""
+    points: dict[Address, Point] = field(default_factory=dict)
+    observations: deque[Observation] = field(default_factory=lambda: deque(maxlen=NEWEST))
+    scored: set[Point] = field(default_factory=set)
+    failed: set[Point] = field(default_factory=set)
     ruled: set[Point] = field(default_factory=set)
     """Points that the court has turned down against this champion."""
-    noise: deque[tuple[float, ...]] = field(default_factory=lambda: deque(maxlen=NOISE_GROUPS))
-    """Paired differences on fresh seeds, a group a candidate."""
-    curves: dict[float, deque[tuple[float, float]]] = field(default_factory=dict)
-    """By a rung's share: gains there beside the same candidates' gains on the full budget."""
     last_run: int | None = None
     """The newest run in the ledger when the last event was recorded; None where the record doesn't say."""
     runs: int = 0
@@ -73,9 +60,6 @@ class State:
     seconds: float = 0.0
     promotions: int = 0
     certifications: int = 0
-    audited: int = 0
-    wrongly_killed: int = 0
-    """Of the eliminated that were trained on all the same, those that were worth fresh seeds."""
     session: Event | None = None
     """What the running command was asked, until it is done."""
     session_start: tuple[int, float, float] = (0, 0.0, 0.0)
@@ -87,9 +71,21 @@ class State:
         return self.runs - runs, self.flops - flops, self.seconds - seconds
 
     @property
-    def gain(self) -> float:
-        """The frontier's provisional gain over the champion."""
-        return sum(move["gain"] for move in self.moves)
+    def moves(self) -> list[dict[str, Any]]:
+        """What leads from the champion to the frontier: word, by, gain; nothing where it is the champion."""
+        if self.frontier == self.champion:
+            return []
+        address, by = self.known[self.frontier]
+        word = difference(self.known[self.champion][0], address)
+        return [{"word": word, "by": by, "gain": self.gain}]
+
+    @property
+    def eligible(self) -> list[Point]:
+        """Recipes that are scored and never failed, to which words lead from the champion; the champion first."""
+        base = self.known[self.champion][0]
+        able = self.scored - self.failed - self.ruled - {self.champion}
+        found = [point for point in self.known if point in able and difference(base, self.known[point][0]) is not None]
+        return [self.champion, *found]
 
     def fold(self, event: Event) -> None:
         """Take one event in."""
@@ -108,6 +104,7 @@ class State:
     def _closed(self, event: Event) -> None:
         self.session = None
         self.base_failures = 0  # the same command again is another try
+        self.failed.discard(self.champion)
 
     def _rebased(self, event: Event) -> None:
         self._rebase(event["champion"])
@@ -115,82 +112,104 @@ class State:
     def _recoded(self, event: Event) -> None:
         """What was measured with other code says nothing about this one's."""
         self.code = event["code"]
-        self.tried, self.ruled, self.carry, self.curves = set(), set(), [], {}
-        self.noise.clear()
+        self._begin_anew()
         self._rebase(event["champion"])
         self.prunable = None
 
     def _round(self, event: Event) -> None:
         self.open = event
         self.rounds += 1
-        self.on_frontier += 1
-        self.carry = []
-        if event["seed"] != self.race_seed:
-            self.race_seed, self.paid_base = event["seed"], set()
         self.next_seed = max(self.next_seed, event["seed"] + 1)
-        self.tried.update(entry["point"] for entry in event["entries"])
+        for entry in event["entries"]:
+            self._know(entry["point"], entry.get("base", event["base"]), entry["word"], entry["by"])
 
     def _raced(self, event: Event) -> None:
         self.open = None
-        self.idle += 1
-        self.reseed = bool(event["base_failed"])
+        self.idle = 0 if event["trials"] else self.idle + 1
         self.base_failed = event["base_failed"]
         self.base_failures = self.base_failures + 1 if event["base_failed"] else 0
-        self.paid_base.update((seed, share) for seed, share in event["base_runs"])
-        self.next_seed = max([self.next_seed, *(seed + 1 for seed in event["fresh"])])
-        for trial in event["trials"]:
-            self.tried.add(trial["point"])
-            gains = dict(map(tuple, trial["gains"]))
-            if 1.0 in gains:
-                for share in gains.keys() - {1.0}:
-                    self.curves.setdefault(share, deque(maxlen=CURVE_PAIRS)).append((gains[share], gains[1.0]))
-            if trial["status"] == "audited":
-                self.audited += 1
-                self.wrongly_killed += bool(trial["worth"])
-            if len(trial["fresh"]) > 1:
-                self.noise.append(tuple(trial["fresh"]))
-            if trial["status"] == "accepted":
-                self.moves.append({key: trial[key] for key in ("word", "by", "gain", "flops")})
-                self._move(trial["point"])
-        self.carry += [Carried(**each) for each in event["carry"]]
+        self.next_seed = max([self.next_seed, *(seed + 1 for seed in event.get("fresh", ()))])  # as an earlier version
+        for point, seed, bpb in event.get("observed", ()):
+            self.observe(point, seed, bpb)
+        if event.get("frontier", self.frontier) in self.known:
+            self.frontier, self.gain = event.get("frontier", self.frontier), event.get("gain", self.gain)
 
     def _court(self, event: Event) -> None:
         self.in_court = True
 
     def _certified(self, event: Event) -> None:
-        self.in_court = False
+        self.in_court, self.seen_at_court, self.idle = False, self.seen, 0
         self.certifications += 1
         if event["better"]:
             self.promotions += 1
             self.prunable = event
-            self.ruled = set()
-            self.champion, self.moves, self.idle = promoted(event), [], 0
-            if self.champion != self.frontier:
-                self._move(self.champion)
+            self._crowned(event["point"], promoted(event))
         else:
             self.ruled.add(event["point"])
-            self._rebase(self.champion)
-        self.carry += [Carried(**each) for each in event["carry"]]
+            self.frontier, self.gain = self.champion, 0.0
 
     def _pruned(self, event: Event) -> None:
-        self.prunable = None
+        bundle, self.prunable = self.prunable, None
         self.next_seed = max([self.next_seed, *(seed + 1 for seed in event["fresh"])])
+        words = [word for move in bundle["moves"] for word in words_of(move["word"])] if bundle else []
+        for part in event["parts"]:
+            assert bundle is not None
+            self._know(part["point"], bundle["champion"], "+".join(w for w in words if w != part["word"]), "prune")
+        for point, seed, bpb in event.get("observed", ()):
+            self.observe(point, seed, bpb)
         self.certifications += bool(event["word"])
         if event["better"]:
             self.promotions += 1
-            self.ruled = set()
-            self._rebase(promoted(event))
+            self._crowned(event["point"], promoted(event))
+
+    def _crowned(self, point: Point, champion: Point) -> None:
+        """`champion` is the candidate `point`, with the budget that it was judged with."""
+        if point not in self.known:
+            self._rebase(champion)
+            return
+        self.known[champion] = self.known[point]
+        self.points[self.known[champion][0]] = champion
+        if point in self.scored:
+            self.scored.add(champion)
+        self.ruled, self.seen_at_court = set(), self.seen
+        self.champion = self.frontier = champion
+        self.gain = 0.0
 
     def _rebase(self, champion: Point) -> None:
-        """Everything is measured against `champion` from now on; what was accepted beyond it is given up."""
+        """Everything is measured against `champion` from now on. One that was never tried is a new beginning."""
+        if champion not in self.known:
+            self._begin_anew()
+            self.known[champion] = ((), "")
+            self.points[()] = champion
         if champion != self.champion:
-            self.ruled, self.prunable = set(), None
-        self.champion, self.moves, self.idle, self.open, self.in_court = champion, [], 0, None, False
-        self._move(champion)
+            self.ruled, self.prunable, self.seen_at_court = set(), None, self.seen
+        self.champion = self.frontier = champion
+        self.gain, self.idle, self.open, self.in_court = 0.0, 0, None, False
 
-    def _move(self, frontier: Point) -> None:
-        self.frontier, self.on_frontier, self.idle = frontier, 0, 0
-        self.paid_base = set()
+    def _begin_anew(self) -> None:
+        self.observations.clear()
+        for each in (self.known, self.points, self.scored, self.failed, self.ruled):
+            each.clear()
+
+    def _know(self, point: Point, base: Point, word: str, by: str) -> None:
+        if point not in self.known and base in self.known:
+            address = changed(self.known[base][0], word)
+            self.known[point] = (address, by)
+            self.points.setdefault(address, point)
+
+    def having_seen(self, observed: Iterable[Sequence[Any]]) -> State:
+        """This, with so many more scores; itself unchanged."""
+        known = deque(self.observations, maxlen=NEWEST)
+        after = replace(self, observations=known, scored=set(self.scored), failed=set(self.failed))
+        for each in observed:
+            after.observe(*each)
+        return after
+
+    def observe(self, point: Point, seed: int, bpb: float | None) -> None:
+        """One complete run's score on the validation split; None: it failed."""
+        self.seen += 1
+        self.observations.append(Observation(self.known[point][0], seed, bpb))
+        (self.failed if bpb is None else self.scored).add(point)
 
 
 def promoted(event: Event) -> Point:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from foundry.judge.code import judging_code
 from foundry.ledger.error_budget import BudgetTest
 from foundry.stats import verdict
 from foundry.stats.fresh_seeds import certification_seeds, remeasurement_seeds
-from foundry.stats.noise_scale import pooled_sigma0
+from foundry.stats.noise_scale import DEFAULT_SIGMA0_BPB, pooled_sigma0
 from foundry.stats.sequential_test import Plan
 from foundry.stats.spending import carried_on, paired_costs, spending
 from foundry.stats.verdict import Match, Verdict
@@ -87,8 +86,8 @@ class Question:
     """How the arms' learning rates were found, for the report (compare/tune.py)."""
     of: str = ""
     """The comparison that this is the second text of."""
-    noise: Sequence[Sequence[float]] = ()
-    """Paired differences from screening, one group a candidate: they help to guess σ₀ and decide nothing."""
+    noise_bpb: float | None = None
+    """σ₀ as screening has it, while no test is over that could say: it decides nothing."""
 
     @property
     def kind(self) -> str:
@@ -158,7 +157,7 @@ def _plan(lab: Lab, question: Question, identity: str, test: BudgetTest | None) 
     return {
         "rules": {
             "alpha": alpha,
-            "sigma0_bpb": pooled_sigma0([*lab.ledger.verdicts.residuals(), *question.noise]),
+            "sigma0_bpb": pooled_sigma0(lab.ledger.verdicts.residuals(), question.noise_bpb or DEFAULT_SIGMA0_BPB),
             "max_pairs": pairs,
             "min_effect_bpb": question.min_effect,
         },

@@ -32,15 +32,6 @@ class Provisional(Document):
     claimed_bpb: float
 
 
-class FalseKills(Document):
-    """Of the eliminated that were trained on all the same, how many were worth fresh seeds, with a 95 % interval."""
-
-    audited: int
-    wrong: int
-    rate: float | None
-    rate_interval: Interval
-
-
 class Campaign(Document):
     """this_command counts from the command's start, the rest from the campaign's; waiting: what the limit cut, for the
     next command; strategies: the share of each in what is asked next."""
@@ -60,7 +51,6 @@ class Campaign(Document):
     certifications: int
     promotions: tuple[Promoted, ...]
     provisional: Provisional
-    false_kills: FalseKills
     strategies: dict[str, float]
 
 

@@ -28,8 +28,8 @@ def campaign(
     ] = None,
     runs: Annotated[int | None, typer.Option(min=1, max=1_000_000_000, help="Begin no more runs than this.")] = None,
     strategy: Annotated[
-        str, typer.Option(help="Who proposes: portfolio, evolve, grid, random, tpe, cmaes, or outside.")
-    ] = "portfolio",
+        str, typer.Option(help="Who proposes: bayes, evolve, portfolio, grid, random, tpe, cmaes, or outside.")
+    ] = "bayes",
     space: Annotated[Path | None, typer.Option(help="A YAML file: what may be proposed. Default: everything.")] = None,
     baseline: Annotated[Path, typer.Option(help="The recipe to improve.")] = BASELINE,
     jobs: options.Jobs = 0,

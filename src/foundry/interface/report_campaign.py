@@ -56,7 +56,7 @@ def campaign(document: documents.Campaign) -> None:
         table("Certified, measured again on fresh seeds", ("promotion", "mutation", "gain", "95 % interval"), rows)
     else:
         console.print("Nothing promoted yet.")
-    this, kills, provisional = document.this_command, document.false_kills, document.provisional
+    this, provisional = document.this_command, document.provisional
     if provisional.mutations:
         moves = " + ".join(provisional.mutations)
         console.print(f"Not certified yet: {moves} ({signed(provisional.claimed_bpb)} claimed).")
@@ -65,12 +65,6 @@ def campaign(document: documents.Campaign) -> None:
         f"{document.candidates} candidates in {document.rounds} rounds, {document.certifications} "
         f"certifications; this command took {spent}."
     )
-    if kills.audited:
-        low, high = kills.rate_interval
-        console.print(
-            f"Of {kills.audited} eliminated and trained on all the same, {kills.wrong} were worth going on with "
-            f"(95 % interval {low:.0%} to {high:.0%})."
-        )
     shares = ", ".join(f"{name} {share:.0%}" for name, share in document.strategies.items())
     console.print(f"Who is asked next: {shares}.")
     if document.waiting:

@@ -30,6 +30,7 @@ from foundry.mutate import mutate
 from foundry.mutate.apply import NO_EFFECT
 from foundry.promote.promote import EDITED, promote_on_verdict, settle, track_of
 from foundry.recipe import Recipe
+from foundry.stats.noise_scale import pooled_sigma0
 from foundry.stats.verdict import Match
 
 ENDS_ONE_CANDIDATE = {
@@ -106,7 +107,7 @@ def sweep(lab: Lab, path: Path, plan: SweepPlan, seen: Seen) -> Sweep:
         settled=tuple(settled),
         tuning=Tuning.from_dict(grid) if grid else None,
     )
-    terms = _Terms(plan, grid, [candidate.differences for candidate in screened], seen)
+    terms = _Terms(plan, grid, pooled_sigma0([candidate.differences for candidate in screened]), seen)
     best = next((candidate for candidate in screened if candidate.gain is not None), None)
     if best is None or best.gain is None or best.gain <= 0:
         beaten = "no candidate beats the baseline in screening"
@@ -121,11 +122,12 @@ def sweep(lab: Lab, path: Path, plan: SweepPlan, seen: Seen) -> Sweep:
 
 @dataclass(frozen=True)
 class _Terms:
-    """What the tests of one sweep share. tuning: the grid as a report has it; noise: screening's paired differences."""
+    """What the tests of one sweep share. tuning: the grid as a report has it; noise_bpb: of a
+    paired difference, as screening has it."""
 
     plan: SweepPlan
     tuning: dict[str, Any] | None
-    noise: list[list[float]]
+    noise_bpb: float
     seen: Seen
 
 
@@ -152,7 +154,7 @@ def _beats_tuned(
     gained anything. It can only keep a candidate from being promoted, so it spends nothing of the error budget."""
     lab.say(f"comparing {best.arm.name} with {tuned.arm.name}")
     question = Question(
-        tuned.arm, best.arm, best.match, "certification", rules=Rules(), noise=terms.noise, tuning=terms.tuning
+        tuned.arm, best.arm, best.match, "certification", rules=Rules(), noise_bpb=terms.noise_bpb, tuning=terms.tuning
     )
     verdict = Comparison.from_dict(ask(lab, question, terms.plan.again, terms.seen))
     document = replace(document, against_tuned=verdict)
@@ -213,7 +215,7 @@ def _certify(lab: Lab, path: Path, baseline: Arm, best: Screened, terms: _Terms,
         plan.min_effect,
         budget=plan.budget,
         tuning=terms.tuning,
-        noise=terms.noise,
+        noise_bpb=terms.noise_bpb,
     )
     given = ask(lab, question, plan.again, terms.seen)
     document = replace(document, verdict=(verdict := Comparison.from_dict(given)))

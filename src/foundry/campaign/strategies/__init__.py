@@ -17,7 +17,7 @@ from typing import Any
 from foundry.core.errors import RequestError
 
 Trial = dict[str, Any]
-"""As successive_halving.py records it: word, by, status, reason, gain, share, flops, …"""
+"""As a round records it: word, by, status, reason, gain, share, flops, …"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,8 @@ class Strategy(ABC):
     """Abstract: a file's `make()` gives a final one."""
 
     name: str
+    roams: bool = False
+    """Whether, once anything is known, it is asked no more, and stacks near the best so far are weighed instead."""
 
     @abstractmethod
     def ask(self, scene: Scene, n: int) -> list[Proposal]:
