@@ -38,7 +38,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
             field = LiveEnvironment(lab, settle(lab.ledger, BASELINE), None)
             court = LedgerCertifier(field, BASELINE, BudgetRules(), 0.0, lambda *pair: None, None)
             for word, margin in (("norm:rmsnorm", 0.0), (NO_OP, 0.0), (NO_OP, 0.05)):
-                court.certify(field.champion, field.apply(field.champion, word), word, [], margin)
+                court.certify(field.champion, field.apply(field.champion, word), word, None, margin)
             verdicts = [(each["kind"], each["verdict"]) for each in reversed(lab.ledger.verdicts.latest(9))]
             kinds = [entry["kind"] for entry in lab.ledger.promotions.all()]
         assert kinds == ["adopt", "promote", "revert", "adopt", "promote", "promote"]
