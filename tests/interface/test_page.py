@@ -74,7 +74,7 @@ def test_the_champion_its_gain_and_the_cost_are_those_of_the_ledger(promoted: Ca
         sql = "SELECT count(DISTINCT recipe) AS n FROM runs WHERE recipe NOT IN (SELECT to_fp FROM promotions)"
         full = f"{sql} AND budget_tokens > (SELECT max(budget_tokens) / 2 FROM runs)"
         everyone, on_full = (ledger._file.row(each) for each in (sql, full))
-    assert everyone is not None and on_full is not None and shown.tried.of == on_full["n"] < everyone["n"]
+    assert everyone is not None and on_full is not None and shown.tried.of == on_full["n"] <= everyone["n"]
     assert champion.recipe not in set(shown.tried.names) and shown.tried.of == len(shown.tried.bpb) > 3
 
 
@@ -112,12 +112,11 @@ def test_a_row_opens_its_diff_and_its_pairs(promoted: Campaign) -> None:
     assert [pair.gain_bpb for pair in shown.pairs] == list(comparison.differences)
     before, after = (queries.recipe(each or "").content for each in (promotion.from_recipe, promotion.to_recipe))
     assert {edit.path for edit in shown.edits} == {edit.path for edit in queries.plain_diff(before, after)}
-    recipes = [row.recipe for row in rows]
-    trials = [row for row in rows if row.stage == "screening" and row.n == 1 and recipes.count(row.recipe) == 1]
-    assert trials
-    for trial in trials:
-        gains = [pair.gain_bpb for pair in views.opened(None, trial.candidate).pairs]
-        assert any(gain == pytest.approx(trial.effect_bpb) for gain in gains), "on the seed of the race"
+    trials = [row for row in rows if row.stage == "screening" and row.outcome != "failed"]
+    beside = [pair for trial in trials for pair in views.opened(None, trial.candidate).pairs]
+    assert len(beside) > 3, "some were run on a seed that what they are compared with ran on too"
+    for pair in beside:
+        assert pair.gain_bpb == pytest.approx((pair.baseline_bpb or 0.0) - (pair.candidate_bpb or 0.0))
     for wrong in ("t999999.0", "x1", "v0", "t1.99", "", "v1; DROP"):
         with pytest.raises(RequestError, match=r"page\.unknown_candidate"):
             views.opened(None, wrong)

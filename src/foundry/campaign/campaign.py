@@ -15,7 +15,7 @@ from random import Random
 from typing import Any, Literal, Protocol
 
 from foundry.campaign.belief import Belief, difference
-from foundry.campaign.environment import FULL, Certifier, Environment, RunOutcome, Point, RunRequest
+from foundry.campaign.environment import FULL, Certifier, Environment, Point, RunOutcome, RunRequest
 from foundry.campaign.policy import Limits, Policy
 from foundry.campaign.prune import left_out, pruning, pruning_runs
 from foundry.campaign.search import Search, Stack, believe
