@@ -131,8 +131,11 @@ class State:
         self.next_seed = max([self.next_seed, *(seed + 1 for seed in event.get("fresh", ()))])  # as an earlier version
         for point, seed, bpb in event.get("observed", ()):
             self.observe(point, seed, bpb)
-        if event.get("frontier", self.frontier) in self.known:
-            self.frontier, self.gain = event.get("frontier", self.frontier), event.get("gain", self.gain)
+        if "frontier" in event:
+            self.frontier, self.gain = event["frontier"], event["gain"]
+        for trial in event["trials"] if "frontier" not in event else ():  # as an earlier version
+            if trial["status"] == "accepted" and trial["point"] in self.known:
+                self.frontier, self.gain = trial["point"], self.gain + trial["gain"]
 
     def _court(self, event: Event) -> None:
         self.in_court = True
