@@ -29,8 +29,8 @@ READS = {"log", "show", "diff", "lineage", "verify", "budget", "kinds", "history
 
 SERVES = {"serve"}
 """Verbs that say something long before they end."""
-REFUSED = {"sample", "stop", "curve"}
-"""Verbs that this place has nothing for: nothing runs, and no run has left a file."""
+REFUSED = {"sample", "stop", "curve", "track"}
+"""Verbs that this place has nothing for: nothing runs, no run has left a file, no tracker is installed."""
 
 
 def calls(promoted: Campaign) -> dict[str, list[tuple[tuple[str, ...], dict[str, Any]]]]:
@@ -60,6 +60,7 @@ def calls(promoted: Campaign) -> dict[str, list[tuple[tuple[str, ...], dict[str,
         "clean": [((), {"older": "1d", "dry_run": True})],
         "curve": [((run,), {})],
         "report": [((), {"html": "page.html"})],
+        "track": [(("mlflow",), {})],
         "kinds": [((), {})],
         "mutate": [((), {}), (("depth:2",), {"force": True})],
         "data": [(("builtin:shakespeare",), {"tokenizer": "char"})],

@@ -31,6 +31,7 @@ VERBS: dict[str, tuple[type[Document], ...]] = {
     "lineage": (runs.Lineage,),
     "report": (page.Reported,),
     "serve": (page.Served,),
+    "track": (underway.Tracked,),
     "ps": (underway.Underway,),
     "stop": (underway.Stopped,),
     "clean": (underway.Cleaned,),

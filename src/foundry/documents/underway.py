@@ -85,3 +85,13 @@ class Curves(Document):
 
     curves: tuple[RunCurve, ...]
     png: str | None
+
+
+class Tracked(Document):
+    """What `track` sent. runs: those that had something new, of all that were ever begun; points: lines of losses."""
+
+    tracker: str
+    into: str
+    runs: int
+    points: int
+    of_runs: int

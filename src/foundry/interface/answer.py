@@ -36,6 +36,7 @@ PRINTERS: dict[type[Document], Callable[[Any], None]] = {
     underway.Stopped: report_underway.stopped,
     underway.Cleaned: report_underway.cleaned,
     underway.Curves: report_underway.curves,
+    underway.Tracked: report_underway.tracked,
     budget.Budget: report.budget,
     budget.Verified: report.verify,
     budget.Reverted: report.reverted,

@@ -85,6 +85,7 @@ class Project:
     kinds = _method(cli_read.kinds)
     report = _method(cli_page.report)
     serve = _method(cli_page.serve)
+    track = _method(cli_page.track)
     ps = _method(cli_underway.ps)
     stop = _method(cli_underway.stop)
     clean = _method(cli_underway.clean)

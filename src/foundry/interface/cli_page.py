@@ -1,4 +1,4 @@
-"""Verbs that show the ledger as a page: report, serve. They import no torch."""
+"""Verbs that show the ledger elsewhere, as a page or in a tracker: report, serve, track. They import no torch."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import contextlib
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from foundry.core.errors import FoundryError
 from foundry.documents.page import Reported
+from foundry.documents.underway import Tracked
 from foundry.interface import options
 from foundry.interface.terminal import console, shown
 
@@ -21,7 +22,7 @@ Campaign = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    for verb in (report, serve):
+    for verb in (report, serve, track):
         app.command(verb.__name__, rich_help_panel="Look")(options.command(verb))
 
 
@@ -63,6 +64,24 @@ def serve(
 
     with contextlib.suppress(KeyboardInterrupt):  # how it is ended
         verb(host, port, token_file, campaign, told)
+
+
+def track(
+    tracker: Annotated[
+        Literal["tensorboard", "wandb", "trackio", "mlflow"], typer.Argument(help="Each needs its extra, track-….")
+    ],
+    into: Annotated[Path | None, typer.Option(help="The folder to write to; default: runs/track/TRACKER.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on with what comes, until Ctrl-C.")] = False,
+    *,
+    display: options.Display,
+) -> Tracked:
+    """Send what runs have left to a tracker: losses, recipes, scores, what became of them. What was sent is sent once.
+
+    Examples: foundry track tensorboard · foundry track wandb --into wandb --follow
+    """
+    from foundry.interface.track.export import track as verb
+
+    return verb(tracker, into, follow, display.say)
 
 
 def leave(given: dict[str, Any], as_json: bool, progress: str | None) -> None:

@@ -95,3 +95,10 @@ def _ago(unix: float | None) -> str:
 
 def _loss(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
+
+
+def tracked(document: underway.Tracked) -> None:
+    console.print(
+        f"{document.tracker}: {document.points:,} points, news of {document.runs:,} of {document.of_runs:,} runs, in "
+        f"{document.into}"
+    )
