@@ -164,6 +164,8 @@ project = foundry.Project(".")
 assert project.log().runs == () and project.kinds().slots["norm"]
 assert not {"torch", "scipy"} & sys.modules.keys()
 assert set(dir(foundry)) == {"FoundryError", "Project", "__version__"} and foundry.FoundryError
+import foundry.interface.track.export
+assert not {"torch", "scipy"} & sys.modules.keys()
 import foundry.recipe
 assert "torch" in sys.modules, "else this test sees nothing"
 """

@@ -67,7 +67,8 @@ class Exported:
             (_metadata.SESSION_START_INFO_TAG, _hparams.HParamsPluginData(session_start_info=begun)),
             (_metadata.SESSION_END_INFO_TAG, _hparams.HParamsPluginData(session_end_info=ended)),
         ):
-            metadata = _metadata.create_summary_metadata(data)
+            metadata, data.version = _metadata.create_summary_metadata(data), _metadata.PLUGIN_DATA_VERSION
+            metadata.plugin_data.content = data.SerializeToString(deterministic=True)  # else each process has its own
             event.summary.value.add(tag=tag, metadata=metadata, tensor=_metadata.NULL_TENSOR)
         fresh = [value for value in event.summary.value if self.said.get(value.tag) != value.SerializeToString()]
         if fresh:
