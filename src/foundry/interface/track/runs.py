@@ -41,7 +41,8 @@ _TAGS = {
     "certified": """SELECT candidate AS recipe FROM verdicts
         WHERE kind IN ('certify', 'not_worse') AND content ->> '$.verdict' = 'better'""",
     "rejected": """SELECT candidate AS recipe FROM verdicts
-        WHERE seq IN (SELECT max(seq) FROM verdicts WHERE kind IN ('certify', 'not_worse', 'compare') GROUP BY candidate)
+        WHERE seq IN (SELECT max(seq) FROM verdicts
+            WHERE kind IN ('certify', 'not_worse', 'compare') GROUP BY candidate)
         AND content ->> '$.verdict' IN ('not_better', 'rejected')""",
 }
 _SUMMARY = ("val_bpb", "certification_bpb", "status", "reason", "tokens", "flops", "steps", "seconds", "device")

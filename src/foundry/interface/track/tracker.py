@@ -26,9 +26,9 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """status: as `foundry log` has it, `interrupted` where it was. tags, of its
-    recipe: `champion` of a line now; `certified` by a test that was paid out of the error budget; `rejected` by the
-    last comparison, and never certified. summary: what was judged and counted; val_bpb is the official score. config: the recipe, flat."""
+    """status: as `foundry log` has it, `interrupted` where it was. summary: what was judged and counted; val_bpb is the
+    official score. config: the recipe, flat. tags, of its recipe: `champion` of a line now; `certified` by a test that
+    was paid out of the error budget; `rejected` by the last comparison, and never certified."""
 
     run: str
     recipe: str
