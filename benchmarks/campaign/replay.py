@@ -34,6 +34,7 @@ NOOPS = 3
 HORIZON = 200.0
 NEAR = {"position": "rope", "lr": "0.012"}
 METHODS: dict[str, tuple[Method, int]] = {
+    "Foundry, bayes": (methods.foundry("bayes"), 500),
     "Foundry, evolve": (methods.foundry("evolve"), 2000),
     "Foundry, portfolio": (methods.foundry("portfolio"), 500),
     "greedy, 1 seed": (methods.greedy(1), 2000),
@@ -46,7 +47,7 @@ METHODS: dict[str, tuple[Method, int]] = {
     "ASHA": (tuner("asha", reevaluated=False), 500),
     "ASHA, top 5 again": (tuner("asha", reevaluated=True), 500),
 }
-"""Name → the method, and how often it is replayed. `portfolio` is the campaign's default strategy."""
+"""Name → the method, and how often it is replayed. `bayes` is the campaign's default strategy."""
 OURS = ("", " (frontier)")
 """What is added to the name for each of a method's traces."""
 

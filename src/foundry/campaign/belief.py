@@ -26,8 +26,10 @@ from foundry.mutate import family_of, words_of
 Address = tuple[str, ...]
 """Words sorted by their families, at most one of each; () is where the campaign began."""
 
-ALONE, TOGETHER, DEPTH, OWN = 0.5, 0.5, 0.02, 0.02
-"""Shares of what f varies by."""
+MIXES = ((0.9, 0.1), (0.5, 0.5))
+"""Shares of what f varies by that families bring alone, and together; the likelier of them is taken."""
+DEPTH, OWN = 0.02, 0.02
+"""The same of depth, and of a recipe by itself."""
 FADE = 0.8
 """What is left of the joint part with each family that differs."""
 OCTAVES = 2.0
@@ -72,10 +74,10 @@ class Belief:
         y = np.array([worst if each.bpb is None else each.bpb for each in seen])
         self._addresses, self._families = [each.address for each in seen], max(families, 1)
         seeds = np.array([each.seed for each in seen])
-        alike = self._similarity(self._addresses, self._addresses)
         noise = np.eye(len(seen)) + (seeds[:, None] == seeds[None, :])
-        fits = [_fit(alike + ratio * noise, y, ratio) for ratio in NOISE_RATIOS]
-        best = max(fits, key=lambda fit: fit.likelihood)
+        parts = self._parts(self._addresses, self._addresses)
+        fits = [(_fit(_mixed(parts, mix) + ratio * noise, y, ratio), mix) for mix in MIXES for ratio in NOISE_RATIOS]
+        best, self._mix = max(fits, key=lambda fit: fit[0].likelihood)
         self._factor, self._weights, self._ones = best.factor, best.weights, best.ones
         self._mean, self._information, self._scale = best.mean, best.information, best.scale
         self.noise_bpb = math.sqrt(2.0 * best.scale * best.ratio)
@@ -102,13 +104,17 @@ class Belief:
 
     def _similarity(self, rows: Sequence[Address], columns: Sequence[Address]) -> np.ndarray:
         """K, [rows, columns]."""
-        left, right = [dict(_parts(a)) for a in rows], [dict(_parts(a)) for a in columns]
+        return _mixed(self._parts(rows, columns), self._mix)
+
+    def _parts(self, rows: Sequence[Address], columns: Sequence[Address]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What K is mixed of: families alone, together, the rest."""
+        left, right = [dict(_words(a)) for a in rows], [dict(_words(a)) for a in columns]
         differ = np.zeros((len(rows), len(columns)))
         for name in sorted({name for each in (*left, *right) for name in each}):
             differ += 1.0 - _alike([each.get(name) for each in left], [each.get(name) for each in right])
         alone, together = 1.0 - differ / self._families, FADE**differ
         depth = np.outer([len(a) for a in rows], [len(a) for a in columns])
-        return ALONE * alone + TOGETHER * together + DEPTH * depth + OWN * (differ == 0.0)
+        return alone, together, DEPTH * depth + OWN * (differ == 0.0)
 
 
 @dataclass(frozen=True)
@@ -137,7 +143,12 @@ def _fit(kernel: np.ndarray, y: np.ndarray, ratio: float) -> _Fit:
     return _Fit(ratio, factor, weights, ones, mean, information, scale, -0.5 * (freedom * math.log(scale) + logdet))
 
 
-def _parts(address: Address) -> list[tuple[str, str]]:
+def _mixed(parts: tuple[np.ndarray, np.ndarray, np.ndarray], mix: tuple[float, float]) -> np.ndarray:
+    alone, together, rest = parts
+    return mix[0] * alone + mix[1] * together + rest
+
+
+def _words(address: Address) -> list[tuple[str, str]]:
     return [(family_of(word), word.partition(":")[2]) for word in address]
 
 
