@@ -26,7 +26,7 @@ def score(spec: Any, split: str) -> float:
 
 
 @pytest.fixture(scope="session")
-def climbed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Path, Campaign]:
+def climbed(tmp_path_factory: pytest.TempPathFactory, cache: Path, keys: Path) -> tuple[Path, Campaign]:
     """A place where a campaign has promoted something, and its document."""
     place = tmp_path_factory.mktemp("climbed")
     with pytest.MonkeyPatch.context() as patch:
@@ -39,13 +39,16 @@ def climbed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Path
             plan = CampaignPlan(Limits(runs=140), "evolve", space)
             document = campaign(lab, BASELINE, plan, lambda *pair: None, lambda event, state: None)
     assert document["promotions"]
+    shutil.copytree(keys, place / "keys")
     return place, document
 
 
 @pytest.fixture
-def promoted(climbed: tuple[Path, Campaign], home: Path) -> Campaign:
-    """The same, in a place of the test's own."""
+def promoted(climbed: tuple[Path, Campaign], home: Path, monkeypatch: pytest.MonkeyPatch) -> Campaign:
+    """The same, in a place of the test's own, with keys that know of no other copy of it."""
     shutil.copytree(climbed[0], home, dirs_exist_ok=True)
+    shutil.move(home / "keys", kept := home.with_name(f"{home.name}-keys"))
+    monkeypatch.setenv("FOUNDRY_KEYS", str(kept))
     return climbed[1]
 
 

@@ -210,8 +210,9 @@ def test_after_nothing_but_refusals_history_says_what_was_refused_and_why(
 ) -> None:
     with Ledger.open() as ledger:
         number = ledger.proposals.add("norm:rmsnorm", "", "somebody")
-        ledger.proposals.take()
-        LedgerSuggestions(ledger).refuse(number, "it was [turned] down")
+        suggestions = LedgerSuggestions(ledger)
+        assert [each for each, _ in suggestions.take(1)] == [number]
+        suggestions.refuse(number, "it was [turned] down")
     assert main(["history"]) == 0
     printed = capsys.readouterr().out
     assert "norm:rmsnorm, proposed by somebody: it was [turned] down" in printed

@@ -279,7 +279,7 @@ class Campaign:
                     entry(each, each, Proposal(word, by, "to be surer of it"), None, again=True)
         new = any(not each["again"] for each in entries[fresh:])
         settling = look is not None and state.idle < self.policy.settle_rounds and len(state.eligible) > 1
-        if not entries or not (new or look is None or settling):
+        if not (new or settling or (look is None and state.base_failed)):
             return None
         return {"kind": "round", "base": base, "seed": state.next_seed, "entries": entries}
 

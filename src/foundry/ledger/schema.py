@@ -171,8 +171,8 @@ SINCE: dict[int, tuple[str, ...]] = {
     ),
     6: (
         "ALTER TABLE proposals ADD COLUMN fence INTEGER NOT NULL DEFAULT 0",
-        "DROP TABLE sweeps",  # nothing has read or written either since version 1
-        "DROP TABLE counters",
+        "DROP TABLE IF EXISTS sweeps",  # nothing has read or written either since version 1
+        "DROP TABLE IF EXISTS counters",
     ),
 }
 """What each version added: a ledger of an older one is given what it lacks."""
