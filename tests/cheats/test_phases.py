@@ -26,6 +26,7 @@ pytestmark = pytest.mark.skipif(not sandbox.probe().at_least("landlock"), reason
 TIERS = [tier for tier in ("landlock", "bubblewrap") if sandbox.probe().at_least(tier)]
 LOOK = '''"""Looks around where it is built for training, and prints what it sees. May not: need to be honest."""
 import json, os, resource, stat, sys
+from multiprocessing import forkserver, process, resource_tracker
 import torch.nn.functional as F
 from foundry.modules.activation import ActivationConfig
 from foundry.modules.feedforward import Plain
@@ -64,7 +65,10 @@ def seen():
     limits = {name: limit(getattr(resource, name)) for name in dir(resource) if name.startswith("RLIMIT")}
     said = {"environ": dict(os.environ), "cwd": os.getcwd(), "argv": [sys.argv, sys.orig_argv], "files": files,
             "command": open("/proc/self/cmdline").read(), "limits": limits, "frames": frames, "id": os.getuid(),
-            "folder": os.listdir(os.getcwd()),
+            "folder": os.listdir(os.getcwd()), "server": plain(vars(forkserver._forkserver)),
+            "tracker": plain(vars(resource_tracker._resource_tracker)),
+            "process": plain(vars(process.current_process())),
+            "above": plain(vars(process.parent_process() or object)),
             "modules": sorted(name for name in sys.modules if name.startswith("foundry"))}
     print("SEEN " + json.dumps(said), flush=True)
 
@@ -83,10 +87,8 @@ def names():
         frame = frame.f_back
 '''
 IDENTITY = re.compile(r"\b[0-9a-f]{16,64}\b")
-OWN = ("steps", "seed", "started", "asked", "due", "pid", "parent", "handle", "handles", "line")
-"""A run's own numbers. Of `steps` a rehearsal has the baseline's; which files are open outside, on what else runs."""
-
-
+OWN = ("steps", "seed", "started", "parent", "line")
+"""A run's own numbers. Of `steps` a rehearsal has the baseline's."""
 MEMORY = ("RLIMIT_DATA", "RLIMIT_AS")
 
 

@@ -207,6 +207,24 @@ def test_torchrun_trains_one_run_with_two_processes(home: Path) -> None:
     assert together["val_bpb"] == pytest.approx(alone["val_bpb"], abs=1e-4)
 
 
+@pytest.mark.parametrize("torchrun", [True, False])
+def test_a_process_of_torchruns_ends_before_its_interpreter_is_torn_down(torchrun: bool) -> None:
+    program = """
+import atexit, os, sys
+from foundry.interface.door import main
+class Module:
+    def __del__(self):
+        os.write(1, b"torn down")
+sys.modules["kept"] = Module()
+atexit.register(lambda: print("goodbye"))
+sys.exit(main(["kinds", "--no-such-option"]))
+"""
+    known = {"TORCHELASTIC_RUN_ID": "none"} if torchrun else {}
+    done = subprocess.run([sys.executable, "-c", program], env={**os.environ, **known}, capture_output=True, text=True)
+    assert done.returncode == 2 and "no-such-option" in done.stderr
+    assert done.stdout.split("\n") == ["goodbye", "" if torchrun else "torn down"]
+
+
 def test_a_full_disk_is_one_line_and_loses_nothing(home: Path) -> None:
     before = Path("experiments/baseline.yaml").read_text()
     limited = 'ulimit -f 40; exec "$@"'  # blocks of 1 KiB: the ledger and the checkpoint don't fit

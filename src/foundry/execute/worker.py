@@ -6,10 +6,10 @@ Whatever the target does, the last message is its result or a typed failure; wit
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import faulthandler
 import importlib
-import multiprocessing
 import os
 import resource
 import signal
@@ -17,6 +17,7 @@ import socket
 import sys
 import time
 import traceback
+from multiprocessing import forkserver, process, resource_tracker
 from typing import Any, NoReturn
 
 from foundry.core.errors import KILLED, LOST, Killed, MachineTrouble, RequestError, RunFailure
@@ -26,6 +27,8 @@ from foundry.execute.progress_channel import Line
 
 SERVER = 0
 """The pid of the forkserver; it sets it before it forks."""
+LINE = 3
+"""The descriptor of a worker's line to its controller."""
 _DETAIL_CHARACTERS = 2000
 
 
@@ -34,12 +37,9 @@ def run(order: dict[str, Any], end: socket.socket) -> NoReturn:
     `end`."""
     os.setsid()  # a group and session of its own: all that it starts is killed with it, and no terminal reaches it
     die_with_parent(SERVER)
-    _keep_only(end.fileno())
-    # How many tasks there were before could tell code why it runs.
-    multiprocessing.current_process()._identity = ()  # type: ignore[attr-defined]
+    wire = Wire(_forget_the_server(end))
     os.environ.clear()
     os.environ.update(order["environment"])
-    wire = Wire(end)
     line = Line(wire)
     signal.signal(signal.SIGTERM, lambda number, frame: line.stop())
     try:
@@ -107,12 +107,23 @@ def _finish(wire: Wire, message: dict[str, Any]) -> NoReturn:
     os._exit(0)
 
 
-def _keep_only(end: int) -> None:
-    """Close what is multiprocessing's: as long as a worker holds it, the server outlives its controller."""
-    for handle in map(int, os.listdir("/proc/self/fd")):
-        if handle > 2 and handle != end:
-            with contextlib.suppress(OSError):  # that of the listing itself
-                os.close(handle)
+def _forget_the_server(end: socket.socket) -> socket.socket:
+    """`end` at a number that is always the same. Nothing else is left of what multiprocessing had open and knew: as
+    long as a worker holds its pipes, the server outlives its controller, and what else ran could tell code why it
+    runs."""
+    frame = sys._getframe(2)  # this worker's way back into the server, which it never takes
+    while frame.f_back is not None:  # the last one's variables are a module's
+        variables = frame.f_locals
+        variables.update(dict.fromkeys(variables, 1))  # also the exit code, should anything go wrong from here on
+        ctypes.pythonapi.PyFrame_LocalsToFast(ctypes.py_object(frame), 0)
+        frame = frame.f_back
+    process.current_process()._identity = ()  # type: ignore[attr-defined]
+    process._parent_process = None  # type: ignore[attr-defined]
+    forkserver._forkserver.__init__()  # type: ignore[attr-defined]
+    resource_tracker._resource_tracker._fd = None  # type: ignore[attr-defined]
+    os.dup2(end.detach(), LINE)
+    os.closerange(LINE + 1, max(map(int, os.listdir("/proc/self/fd"))) + 1)
+    return socket.socket(fileno=LINE)
 
 
 def _redirect(log: str) -> None:

@@ -39,4 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("[interrupted] interrupted before anything was begun\n")
         return 130
-    return cli.main(argv)
+    code = cli.main(argv)
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # one of torchrun's processes
+        from foundry.train.distributed import leave
+
+        leave(code)
+    return code

@@ -9,6 +9,7 @@ import contextlib
 import os
 import shlex
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
@@ -20,7 +21,7 @@ from foundry.documents.recipes import Initialized
 
 CORPUS = "builtin:networkx"
 """One that comes with torch, and that workspace code can't read: it can train on it."""
-STOPS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SWEEP = "foundry sweep position rope alibi --promote"
 
 
@@ -110,10 +111,16 @@ def _mkdir(folder: Path, undo: list[Callable[[], None]]) -> None:
 def _all_or_nothing(folder: Path) -> Iterator[list[Callable[[], None]]]:
     """Steps back, taken where not every step forward was; a signal in between waits, and counts as that."""
     undo: list[Callable[[], None]] = []
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    asked: list[int] = []
+    before = {}
     try:
+        if threading.current_thread() is threading.main_thread():  # signals interrupt no other
+            before = {number: signal.getsignal(number) for number in STOPS}
+        for number, handler in before.items():
+            if handler not in (None, signal.SIG_IGN):  # not a mask: another thread would take the signal
+                signal.signal(number, lambda number, frame: asked.append(number))
         yield undo
-        if signal.sigpending() & STOPS:
+        if asked:
             raise KeyboardInterrupt
     except BaseException as error:
         for step in reversed(undo):
@@ -123,7 +130,9 @@ def _all_or_nothing(folder: Path) -> Iterator[list[Callable[[], None]]]:
             raise _why(folder, error) from None
         raise
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            if handler not in (None, signal.SIG_IGN):
+                signal.signal(number, handler)
 
 
 def _why(folder: Path, error: OSError) -> FoundryError:

@@ -14,7 +14,7 @@ from typing import Any
 
 from foundry.core.errors import FoundryError, RequestError, RunFailure
 from foundry.train import worker
-from foundry.train.distributed import World
+from foundry.train.distributed import World, leave
 from foundry.train.progress import LocalLine
 
 
@@ -42,4 +42,4 @@ def _payload(arguments: list[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))
