@@ -26,12 +26,13 @@ def score(spec: Any, split: str) -> float:
 
 
 @pytest.fixture(scope="session")
-def climbed(tmp_path_factory: pytest.TempPathFactory, cache: Path, keys: Path) -> tuple[Path, Campaign]:
+def climbed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Path, Campaign]:
     """A place where a campaign has promoted something, and its document."""
     place = tmp_path_factory.mktemp("climbed")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         patch.setenv("FOUNDRY_CACHE", str(cache))
+        patch.setenv("FOUNDRY_KEYS", str(place / "keys"))
         write_tiny(BASELINE, train__optimizer__lr=1e-5, budget__tokens=64 * 32)
         space = Path("space.yaml")
         space.write_text("mutations: [lr:1e-2, lr:1e-4, norm:rmsnorm, weight_decay:0, warmup:0, ema:0.9, init:zero]\n")
@@ -39,7 +40,6 @@ def climbed(tmp_path_factory: pytest.TempPathFactory, cache: Path, keys: Path) -
             plan = CampaignPlan(Limits(runs=140), "evolve", space)
             document = campaign(lab, BASELINE, plan, lambda *pair: None, lambda event, state: None)
     assert document["promotions"]
-    shutil.copytree(keys, place / "keys")
     return place, document
 
 

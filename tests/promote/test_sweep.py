@@ -58,9 +58,9 @@ def test_a_sweep_without_a_better_candidate_promotes_nothing_and_says_so(home: P
 
 
 def test_a_focal_candidate_with_the_lower_training_loss_loses(home: Path) -> None:
-    write_tiny(BASELINE, train__optimizer__lr=1e-2, budget__tokens=64 * 60)
+    write_tiny(BASELINE, train__optimizer__lr=3e-4, budget__tokens=64 * 60)  # slow: its gradients are smaller
     with small_lab() as lab:
-        document = run_sweep(lab, "set:train.loss={kind: focal, gamma: 5.0}", promote=True)
+        document = run_sweep(lab, "set:train.loss={kind: focal, gamma: 10.0}", promote=True)
         baseline = lab.arm_of(Recipe.load(BASELINE))
         spec = lab.spec(baseline, lab.screening_seeds([baseline.recipe], [1])[0])
         baseline_loss = lab.ledger.runs.get(spec.id)["train_loss"]

@@ -120,8 +120,7 @@ class Campaign:
             self._record(pruning(self.field, self.court, state, self.policy, self._noise()))
             return "pruned"
         batch = self.policy.batch_within(left - self.policy.reserve_runs)
-        if not batch and state.frontier == state.champion:
-            batch = self.policy.batch_within(left)  # what it finds goes to court with the next command
+        batch = batch or self.policy.batch_within(left)  # what it finds goes to court with the next command
         round = self._proposed(batch, look, rng) if batch else None
         if round is not None:
             self._record(round)
