@@ -189,6 +189,5 @@ class WorldField:
         return self.world.space.apply(base, word)
 
     def gather(self, wanted: Sequence[RunRequest]) -> list[RunOutcome]:
-        scores = [self.world.run(each.point, each.seed, each.share, each.split) for each in wanted]
-        pairs = zip(wanted, scores, strict=True)
-        return [RunOutcome(score, each.share, None if score is not None else "nan") for each, score in pairs]
+        scores = [self.world.run(each.point, each.seed, split=each.split) for each in wanted]
+        return [RunOutcome(score, FULL, None if score is not None else "nan") for score in scores]

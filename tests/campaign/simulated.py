@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from foundry.campaign.environment import Point, RunOutcome, RunRequest
+from foundry.campaign.environment import FULL, Point, RunOutcome, RunRequest
 from foundry.core.errors import RequestError
 from foundry.mutate import family_of, words_of
 
@@ -43,10 +43,10 @@ class Simulated:
 
     def _outcome(self, each: RunRequest) -> RunOutcome:
         if any(part in self.failing for part in each.point.split("+")):
-            return RunOutcome(None, each.share, "nan", "step 3")
-        common = Random(f"{self.seed}|{each.seed}|{each.share}").gauss(0.0, NOISE_BPB)
-        own = Random(f"{self.seed}|{each.point}|{each.seed}|{each.share}|{each.split}").gauss(0.0, NOISE_BPB / 2**0.5)
-        return RunOutcome(self.truth(each.point) + 0.5 * (1 - each.share) + common + own, each.share)
+            return RunOutcome(None, FULL, "nan", "step 3")
+        common = Random(f"{self.seed}|{each.seed}|{FULL}").gauss(0.0, NOISE_BPB)
+        own = Random(f"{self.seed}|{each.point}|{each.seed}|{FULL}|{each.split}").gauss(0.0, NOISE_BPB / 2**0.5)
+        return RunOutcome(self.truth(each.point) + common + own, FULL)
 
 
 def no_ops(count: int = 30) -> dict[str, float]:

@@ -111,7 +111,7 @@ def test_a_campaign_that_is_killed_anywhere_goes_on_as_if_it_had_not_been() -> N
     field, whole = Simulated(mixed(), 5), Written()
     court = court_of(field)
     play(field, court, journal=whole, seed=5)
-    once = {(each.point, each.seed, each.share, each.split) for each in field.asked}
+    once = {(each.point, each.seed, each.split) for each in field.asked}
     assert {"opened", "round", "raced", "certified"} <= {event["kind"] for event in whole.events}
     for cut in range(1, len(whole.events)):
         first = Written(end_after=cut)
@@ -120,7 +120,7 @@ def test_a_campaign_that_is_killed_anywhere_goes_on_as_if_it_had_not_been() -> N
         rest = Written()
         play(field, court, journal=rest, past=first.events, seed=5)
         assert [*first.events, *rest.events] == whole.events
-    assert {(each.point, each.seed, each.share, each.split) for each in field.asked} == once
+    assert {(each.point, each.seed, each.split) for each in field.asked} == once
     assert folded(whole.events).runs <= len(once), "a run is charged once"
 
 

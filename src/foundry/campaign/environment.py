@@ -19,15 +19,14 @@ FULL = 1.0
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """One complete run: `point` with `seed` on `share` of the full budget, its schedule rescaled to that.
+    """One complete run: `point` with `seed`, on the full budget.
 
-    Runs with the same seed and share are a pair. On the validation split a seed is a number from which
+    Runs with the same seed are a pair. On the validation split a seed is a number from which
     the real field draws one; those of a replay's court lie beyond all of these (court.py).
     """
 
     point: Point
     seed: int
-    share: float = FULL
     split: str = "validation"
 
 

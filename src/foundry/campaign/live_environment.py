@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
-from foundry.campaign.environment import FULL, Point, RunOutcome, RunRequest
+from foundry.campaign.environment import Point, RunOutcome, RunRequest
 from foundry.compare.calibrate import candidate_arm
 from foundry.compare.match import Arm, carrying
 from foundry.compare.no_effect import check_effect
@@ -99,7 +99,7 @@ class LiveEnvironment:
         arms: dict[RunRequest, Arm] = {}
         for each in dict.fromkeys(wanted):
             try:
-                arms[each] = self.arm(each.point, each.share)
+                arms[each] = self.arm(each.point)
             except FoundryError as error:
                 reason = "invalid" if isinstance(error, RequestError) else "crash"
                 outcomes[each] = RunOutcome(None, 0.0, reason, str(error))
@@ -114,17 +114,15 @@ class LiveEnvironment:
                 outcomes[each] = RunOutcome(result.bpb, flops, result.reason, result.detail)
         return [outcomes[each] for each in wanted]
 
-    def arm(self, point: Point, share: float = FULL) -> Arm:
-        """The recipe with its share of the budget. Raises FoundryError for one that can't be built any more."""
+    def arm(self, point: Point) -> Arm:
+        """The recipe with its budget. Raises FoundryError for one that can't be built any more."""
         recipe = self.recipe(point)
         full = self.champion_arm
         if point != self.champion:
             full, _ = candidate_arm(self.lab, full, recipe, self.match, recipe.name)
             if self.match != "seconds" and full.tokens != recipe.budget.tokens:
                 full = self.lab.arm_of(recipe)  # it carries its budget, which was matched to another champion
-        if share == FULL:
-            return full
-        return self.lab.arm_of(recipe, max(recipe.step_tokens, int(full.tokens * share)))
+        return full
 
     def recipe(self, point: Point) -> Recipe:
         """Raises RequestError for a recipe that the ledger hasn't, or whose workspace code is another by now."""
