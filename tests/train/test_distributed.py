@@ -20,6 +20,7 @@ from foundry.train.progress import LocalLine
 TOLD_TO_STOP = """
 import json, os, sys
 from foundry.train import worker
+from foundry.train.distributed import leave
 from foundry.train.progress import LocalLine
 
 class Once(LocalLine):
@@ -38,6 +39,7 @@ stopped = worker.main(payload, LocalLine() if first else Once(12))
 finished = worker.main(payload, LocalLine())
 if first:
     print(json.dumps([stopped, finished]))
+leave(0)  # as the product's own door does
 """
 
 
