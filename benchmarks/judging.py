@@ -86,19 +86,23 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
     found = measuring.in_turn(
         {
             "judge": lambda: seconds(lambda: scores.append(judge(job, lambda: texts, Quiet()))),
+            "sampled": lambda: seconds(lambda: judge(job, lambda: texts, Quiet(), sampled=True)),
             "plain": lambda: seconds(plainly),
         },
         ROUNDS,
     )
     judged, plain = measuring.median(found["judge"]), measuring.median(found["plain"])
+    sampled = measuring.median(found["sampled"])
     return {
         "model": name,
         "judged_tokens": tokens,
         "times_spliced": scores[0].cuts / len(windows.lengths),
         "judge_seconds": judged,
+        "sampled_seconds": sampled,
         "plain_seconds": plain,
         "beyond_plain_seconds": judged - plain,
         "ratio": measuring.paired_ratio(found["judge"], found["plain"]),
+        "sampled_ratio": measuring.paired_ratio(found["sampled"], found["plain"]),
         "judged_tokens_per_second": tokens / judged,
     }
 

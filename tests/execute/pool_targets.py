@@ -39,6 +39,12 @@ def slow(payload: Payload, line: Line) -> Payload:
     return {"stopped": line.stopping}
 
 
+def doubt_a_sample(payload: Payload, line: Line) -> Payload:
+    if payload["sampled"]:
+        return {"in_doubt": "leak: a loss changes"}
+    return {"bpb": 3.0, "bytes": 1, "tokens": 1, "seconds": 0.0, "tier": "none", "probes": {}}
+
+
 def fail_nan(payload: Payload, line: Line) -> Payload:
     raise RunFailure("nan", "loss at step 3")
 

@@ -11,7 +11,7 @@ import pytest
 from foundry.core.errors import RunFailure
 from foundry.execute import pack_populations
 from foundry.execute.executor import Ended, Progress
-from foundry.execute.pack_populations import MEASURE, TOGETHER, TRAIN, PopulationPacker, best_width
+from foundry.execute.pack_populations import MEASURE, TOGETHER, TRAIN, PopulationPacker, best_width, contradict
 from foundry.execute.result import RunResult
 from foundry.ledger.weights import run_folder
 from foundry.mutate import mutate
@@ -53,6 +53,20 @@ def own_cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_runs_that_fit_into_the_processes_are_never_measured_nor_joined(home: Path) -> None:
     orders = filled(2, payload(0), payload(1)).orders()
     assert [order.target for order in orders] == [TRAIN] * 2
+
+
+def test_a_runs_own_pace_has_it_measured_again_ever_more_seldom(home: Path) -> None:
+    jobs = [payload(seed) for seed in range(8)]
+    for time, contradicting in enumerate((1.6, 2.4, 3.5)):
+        measuring = filled(2, *jobs)
+        answer(measuring, measuring.orders(), {"1": 100.0, "4": 300.0})
+        (pace,) = {order.pace for order in measuring.orders()}
+        assert pace is not None and pace[1] == 300.0
+        for factor in (1.0, 1.4 * 1.5**time, 1 / (1.4 * 1.5**time)):
+            contradict(pace, {"steps": 300, "seconds": factor})
+            assert [order.target for order in filled(2, *jobs).orders()] == [TOGETHER] * 2
+        contradict(pace, {"steps": 300, "seconds": contradicting})
+        assert {order.target for order in filled(2, *jobs).orders()} == {MEASURE}
 
 
 def test_short_sweeps_are_not_measured(home: Path) -> None:

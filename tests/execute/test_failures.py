@@ -195,6 +195,12 @@ def test_a_run_that_was_never_scored_and_cant_be_judged_has_failed(here: Path, m
         assert (row(bench)["status"], row(bench)["reason"]) == ("failed", "nan")
 
 
+def test_a_sample_that_is_in_doubt_is_judged_in_full(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workers(monkeypatch, judge="doubt_a_sample")
+    with lab() as bench:
+        assert ask(bench)[0].bpb == 3.0
+
+
 @pytest.mark.parametrize(
     ("groups", "limits", "least"),
     [

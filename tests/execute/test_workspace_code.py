@@ -15,6 +15,7 @@ from foundry.compare.session import Lab
 from foundry.core.errors import BrokenCode, RequestError
 from foundry.execute.sampling import sample
 from foundry.execute.untrusted import harness
+from foundry.judge.splice import CUTS
 from foundry.ledger import queries
 from foundry.ledger.recorded_code import lay_out, rebuild
 from foundry.mutate import mutate, write
@@ -115,11 +116,18 @@ def test_agents_parts_are_trained_judged_and_ranked_like_any_other_and_leaks_are
         document = sweep(lab, BASELINE, SweepPlan(candidates, seeds=1), lambda *pair: None)
         rows = {row["mutation"]: row for row in document["candidates"]}
         tiers = {run: lab.ledger.runs.get(run)["tier"] for row in rows.values() for run in _runs(row)}
+        cuts = _cuts(lab, rows["activation:mine"])
     scored = {name for name, row in rows.items() if row["val_bpb"] is not None}
     assert scored == {"activation:mine", "optimizer:mine", "loss:mine"}
     assert rows["attention:spy"]["reason"] == "leak" and rows["norm:broken"]["reason"] == "invalid"
     assert set(tiers.values()) == {"landlock"}
+    assert cuts > 0.9 * CUTS, "all windows are spliced, not a sample"
     assert "foundry_workspace.modules.activation.mine" not in sys.modules
+
+
+def _cuts(lab: Lab, row: dict[str, Any]) -> int:
+    scores = [lab.ledger.runs.score(run, "validation", lab.engine.protocol) for run in _runs(row)]
+    return min(json.loads(score["probes"])["cuts"] for score in scores if score is not None)
 
 
 def _runs(row: dict[str, Any]) -> list[str]:

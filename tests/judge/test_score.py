@@ -25,8 +25,8 @@ def workspace(monkeypatch: pytest.MonkeyPatch, admitted: None):
     monkeypatch.setenv("FOUNDRY_WORKSPACE", str(entrants.WORKSPACE))
 
 
-def judged(job: Any, texts: list[entrants.Text], call_seconds: float = 30.0) -> score.Score:
-    return judge(job, lambda: texts, entrants.Line(), call_seconds)
+def judged(job: Any, texts: list[entrants.Text], call_seconds: float = 30.0, sampled: bool = False) -> score.Score:
+    return judge(job, lambda: texts, entrants.Line(), call_seconds, sampled)
 
 
 BUILT_IN = {
@@ -60,6 +60,31 @@ def test_an_honest_model_is_judged_in_bf16(tmp_path: Path):
 def test_judging_again_gives_the_same_score_bit_by_bit_whatever_the_secret(tmp_path: Path):
     job = entrants.entrant(tmp_path, BUILT_IN)
     assert judged(job, entrants.stretches()).bpb == judged(job, entrants.stretches()).bpb
+
+
+def test_a_sample_gives_the_score_of_all_windows_bit_by_bit_for_an_eighth_of_the_cuts(tmp_path: Path):
+    job = entrants.entrant(tmp_path, BUILT_IN)
+    whole, sampled = (judged(job, entrants.stretches(40), sampled=each) for each in (False, True))
+    assert sampled.bpb == whole.bpb
+    assert (sampled.cuts, sampled.splice_gap, sampled.order_gap_nats) == (80 // 8, 0.0, 0.0)
+    assert sampled.cuts < whole.cuts
+
+
+@pytest.mark.parametrize(("trick", "reason"), {"future": "leak", "batch_mean": "leak", "chance": "invalid"}.items())
+def test_what_sees_more_than_it_should_fails_a_sample_too(tmp_path: Path, trick: str, reason: str):
+    with pytest.raises(RunFailure) as caught:
+        judged(entrants.entrant(tmp_path, entrants.model_section(trick)), entrants.stretches(40), sampled=True)
+    assert caught.value.reason == reason
+
+
+def test_what_a_sample_takes_back_is_for_all_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(score.TOLERANCES, "fp32", Tolerance(1e9, 1e9))
+    monkeypatch.setattr("foundry.judge.worker.secrets.randbits", lambda bits: 7)
+    texts = entrants.stretches(400)
+    job = entrants.entrant(tmp_path, entrants.model_section("faint"))
+    plain = entrants.plain_bits_per_byte(job, texts)
+    whole, sampled = (judged(job, texts, sampled=each).bpb - plain for each in (False, True))
+    assert sampled == pytest.approx(whole, rel=0.2) and whole > 0.1, "the few cuts stand for all positions"
 
 
 def test_a_large_vocabulary_streams_in_slices_to_the_same_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

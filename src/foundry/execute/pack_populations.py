@@ -1,7 +1,8 @@
 """Which runs train together: waiting runs of one shape are put into processes as a measurement on the device says.
 
 On a processor one run a process is usually ahead, on an accelerator wide populations are; nobody guesses. What was
-measured is kept in the cache, by shape and device. May not: start anything, know the ledger.
+measured is kept in the cache, by shape and device, until the pace of a run contradicts it: something else had the
+machine while one of the two was timed. May not: start anything, know the ledger.
 """
 
 from __future__ import annotations
@@ -40,6 +41,12 @@ WORTH_STEPS = {"cpu": 2000, "cuda": 200}
 MARGIN = 1.03
 """A population must be so much faster: runs of their own start sooner and fail alone."""
 WIDEST = 128
+CONTRADICTED = 1.5
+"""How many times faster or slower than measured a run must be to have it measured again; the square of it for a third
+time, and so on: a machine that is busy now and then isn't measured for ever."""
+
+Pace = tuple[str, float]
+"""Where a measurement is kept, and the members' steps a second that it promises."""
 
 T = TypeVar("T")
 
@@ -52,6 +59,7 @@ class Order(Generic[T]):
     target: str
     payload: dict[str, Any]
     items: tuple[T, ...] = ()
+    pace: Pace | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +114,10 @@ class PopulationPacker(Generic[T]):
                 key = self._key(pace, group)
                 orders += [] if key in self._measuring else self._measure(key, group[:most])
             else:
-                orders += self._arranged(self._groups.pop(keys), width)
+                key = self._key(pace, group)
+                promised = (_recorded(key) or {}).get(width)
+                given = self._arranged(self._groups.pop(keys), width)
+                orders += [replace(each, pace=(key, promised) if promised else None) for each in given]
         return orders
 
     def parts(self, event: Event) -> list[tuple[T, Event]]:
@@ -198,6 +209,16 @@ def shape_keys(payload: Mapping[str, Any]) -> tuple[str, str] | None:
     return fingerprint([pace, payload["steps"], payload["train_dir"], payload["device"]]), pace
 
 
+def contradict(pace: Pace, result: Mapping[str, Any]) -> None:
+    """Have measured again what a run that has ended wasn't as fast, or as slow, as."""
+    key, promised = pace
+    kept = _kept(key)
+    if kept is not None and result["seconds"] > 0 and result["steps"] > 0:
+        ratio = result["steps"] / result["seconds"] / promised
+        if max(ratio, 1 / ratio) > CONTRADICTED ** kept.get("times", 1):
+            write_json(_record_path(key), {**kept, "in_doubt": True})
+
+
 def best_width(rates: Mapping[int, float], most: int) -> int:
     """The width with the highest rate among those up to `most`; 1 unless another is faster by the margin."""
     able = {width: rate for width, rate in rates.items() if width <= most}
@@ -238,16 +259,27 @@ def _record_path(key: str) -> Path:
     return places.cache() / "arrangements" / f"{key}.json"
 
 
-def _recorded(key: str) -> dict[int, float] | None:
+def _kept(key: str) -> dict[str, Any] | None:
     try:
-        rates = {int(width): float(rate) for width, rate in json.loads(_record_path(key).read_text())["rates"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        kept = json.loads(_record_path(key).read_text())
+    except (OSError, ValueError):
         return None
-    return rates if 1 in rates else None
+    return kept if isinstance(kept, dict) else None
+
+
+def _recorded(key: str) -> dict[int, float] | None:
+    """Rates by width; None where there is no measurement, or one in doubt."""
+    kept = _kept(key) or {}
+    try:
+        rates = {int(width): float(rate) for width, rate in kept["rates"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return rates if 1 in rates and not kept.get("in_doubt") else None
 
 
 def _record(key: str, measured: Sequence[Mapping[int, float]]) -> None:
     """Keep the mean of the processes' rates, of widths that all have measured. Nothing measured: one run a process."""
     widths = set.intersection(*(set(rates) for rates in measured)) if measured else set()
     rates = {str(width): sum(one[width] for one in measured) / len(measured) for width in sorted(widths)}
-    write_json(_record_path(key), {"rates": rates or {"1": 1.0, str(WIDEST): 0.0}})
+    times = (_kept(key) or {}).get("times", 0) + 1
+    write_json(_record_path(key), {"rates": rates or {"1": 0.0, str(WIDEST): 0.0}, "times": times})

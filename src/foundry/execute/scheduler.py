@@ -25,7 +25,7 @@ from foundry.data.prepared import TOKENIZER, Prepared
 from foundry.execute import linux
 from foundry.execute.executor import Ended, Event, Executor, Progress, Task
 from foundry.execute.failures import MAX_ATTEMPTS, failure, given_up, is_machines
-from foundry.execute.pack_populations import PopulationPacker
+from foundry.execute.pack_populations import Pace, PopulationPacker, contradict
 from foundry.execute.result import Limits, RunResult, Silent, Watcher
 from foundry.execute.untrusted import flops_on_record
 from foundry.execute.untrusted.choose_tier import Guard
@@ -54,6 +54,8 @@ class _Ask:
     split: str
     weights: bool = False  # whether they are wanted, too, where it has its score already
     confined: bool = False
+    in_doubt: bool = False  # a sample of the judged text has failed: all of it decides
+    pace: Pace | None = None
     stage: str = "new"
     fence: int = 0
     losses: int = 0
@@ -200,11 +202,9 @@ class Scheduler:
             ask.data = restored(ask.spec.recipe.data, ask.data)
             self._submit_judge(ask) if ask.stage == "judge" else self._submit_train(ask)
         for order in self._arranger.orders():
-            log = (
-                run_folder(order.items[0].spec.id) / "log.txt"
-                if order.items
-                else places.runs().absolute() / "measuring.txt"
-            )
+            log = places.runs().absolute() / "measuring.txt"
+            for ask in order.items:
+                ask.pace, log = order.pace, run_folder(order.items[0].spec.id) / "log.txt"
             self._give(order.id, order.target, order.payload, log, *order.items)
 
     def _submit_train(self, ask: _Ask) -> None:
@@ -225,6 +225,7 @@ class Scheduler:
             "judged_bytes": self.judged_bytes,
             "device": self.device,
             "threads": self.threads(ask.spec, ask.data),
+            "sampled": not (ask.in_doubt or ask.spec.recipe.sources()),
         }
         target = "foundry.judge.worker:main"
         if ask.spec.recipe.sources():
@@ -304,6 +305,9 @@ class Scheduler:
         if event.reason is not None:
             return self._failed(ask, failure(event))
         result = event.result or {}
+        if ask.stage == "judge" and "in_doubt" in result:
+            ask.in_doubt = True
+            return self._put(ask, "judge")
         if ask.stage == "judge":
             return self._judged(ask, result)
         if result.get("status") != "done":  # stopped before its end by somebody else's signal
@@ -312,6 +316,8 @@ class Scheduler:
         return self._advance(ask)
 
     def _trained(self, ask: _Ask, result: dict[str, Any]) -> None:
+        if ask.pace is not None:
+            contradict(ask.pace, result)
         self.record_trained(ask.spec, ask.data, ask.fence, result)
         ask.fence = 0
 

@@ -12,7 +12,7 @@ predictions that each are made without the true future; where losses are the sam
 
 A loss is the float32 log-softmax of float32 logits (3 times faster than in float64, and within 1e-6 nats of it);
 losses are summed in float64. Shapes: n positions of a slice, V vocabulary, N windows of T positions, P contestants: the
-sealed ones, then the one that sees every window whole. May not: trust the contestant, import its code.
+sealed ones, then the one that sees windows whole in another order. May not: trust the contestant, import its code.
 """
 
 from __future__ import annotations
@@ -68,19 +68,20 @@ class Judging:
         self.rows, self.tolerance = rows, tolerance
         self.context = plan.windows.inputs.shape[1]
         count = len(plan.windows.lengths)
-        self.kept_PN = np.vstack([plan.kept, plan.windows.lengths])
+        is_whole = np.isin(np.arange(count), plan.orders[plan.sealed])
+        self.kept_PN = np.vstack([plan.kept, plan.windows.lengths * is_whole])
         self.losses_PNT = np.zeros((len(seats), count, self.context), np.float32)
         self.splice_gap = self.order_gap = self.leaked_nats = 0.0
 
     def run(self, tell: Callable[..., None]) -> Score:
         """Raises RunFailure. `tell` hears after each batch how much is done, counted in windows."""
-        count, done = len(self.plan.windows.lengths), 0
+        count, done, all_of_it = len(self.plan.windows.lengths), 0, sum(map(len, self.plan.orders))
         for process, seat in enumerate(self.seats):
             for batch in self.plan.batches(process, self.rows):
                 seat.forward(self.plan.texts[process][batch])
                 self.note(process, batch)
                 done += self.rows
-                tell(windows=min(done // len(self.seats), count))
+                tell(windows=min(count * done // all_of_it, count))
             seat.end()  # before the next one is shown anything
             self.compare(process)
         return self.score()
@@ -124,9 +125,9 @@ class Judging:
     def score(self) -> Score:
         windows, every = self.plan.windows, np.arange(len(self.plan.home))
         real_NT = self.losses_PNT[self.plan.home, every]
-        for process, kept_N in enumerate(self.plan.kept):
+        for process, (kept_N, is_cut_N) in enumerate(zip(self.plan.kept, self.plan.cut, strict=True)):
             gained = self.losses_PNT[process, every, kept_N - 1] - real_NT[every, kept_N - 1].astype(float)
-            self.leaked_nats += float((gained * self.plan.stands_for)[self.plan.home != process].sum())
+            self.leaked_nats += float((gained * self.plan.stands_for)[is_cut_N].sum())
         return Score(
             bpb=(math.fsum(real_NT[windows.real]) + self.leaked_nats) / math.log(2) / windows.bytes,
             bytes=windows.bytes,

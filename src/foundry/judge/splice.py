@@ -5,6 +5,9 @@ continued with other real text. Losses up to the cut must be the home's. A conte
 to know, in its home, where another process cuts; and in the other process, a text that is nowhere in it: suffixes are
 taken only from windows at home there. One more process sees every window whole, in another order.
 
+Where every part is one that ships, which its contract holds to be causal, a sample is enough: one process sees all
+windows as they are, a second some of them spliced, a third the same ones whole in another order.
+
 Chance of missing a model that uses the future at a share s of positions: (1 - s)^cuts, for one judging.
 Shapes: N windows, T positions, M sealed processes, R rows of a batch. May not: see logits.
 """
@@ -20,6 +23,9 @@ from foundry.judge.windows import Windows
 
 CUTS = 512
 MAX_ROUNDS = 4
+SAMPLE = 8
+"""Of parts that ship, whose causality their contract holds, one window of so many is spliced."""
+FEWEST_SAMPLED = 2
 ORDER_SEED = 0x5EA1  # the scoring order is the same each time, so that an honest score is repeatable bit by bit
 
 
@@ -30,36 +36,43 @@ def rounds_for(windows: int) -> int:
 
 @dataclass(frozen=True)
 class Plan:
-    """home_N: the sealed process where a window is real. kept_MN: how many of its inputs are its own, per process."""
+    """home_N: the sealed process where a window is real. kept_MN: how many of its inputs are its own, per process; 0
+    where it isn't shown."""
 
     windows: Windows
     home: np.ndarray
     kept: np.ndarray
     texts: tuple[np.ndarray, ...]
-    """What each process sees, [N, T]: M sealed ones, then the one that sees every window whole."""
-    orders: tuple[np.ndarray, np.ndarray]
-    """In which order the sealed processes see the windows, and the other one."""
+    """What each process sees, [N, T]: M sealed ones, then the one that sees windows whole."""
+    orders: tuple[np.ndarray, ...]
+    """Which windows each process sees, in which order."""
 
     @property
     def sealed(self) -> int:
         return len(self.kept)
 
     @property
+    def cut(self) -> np.ndarray:
+        """[M, N], where a window is spliced."""
+        return (self.kept > 0) & (self.home != np.arange(self.sealed)[:, None])
+
+    @property
     def cuts(self) -> int:
-        return int(self.kept.size - self.home.size)
+        return int(self.cut.sum())
 
     @property
     def stands_for(self) -> np.ndarray:
-        """[N], for how many positions of its window one cut was drawn: those that have a successor to replace."""
-        return _cuttable(self.windows) / (self.sealed - 1)
+        """[N], for how many positions one cut of a window was drawn: those that have a successor to replace, of as
+        many windows as the spliced ones stand for."""
+        return _cuttable(self.windows) * (len(self.home) / self.cuts)
 
     def batches(self, process: int, rows: int) -> Iterator[np.ndarray]:
         """Windows [rows] of each batch of a process.
 
         The last batch is filled up with windows that came before, so that its shape is that of all others.
         """
-        order = self.orders[process == self.sealed]
-        for start in range(0, len(self.home), rows):
+        order = self.orders[process]
+        for start in range(0, len(order), rows):
             yield np.take(order, range(start, start + rows), mode="wrap")
 
 
@@ -73,8 +86,29 @@ def make_plan(windows: Windows, rounds: int, secret: int) -> Plan:
     kept[home, np.arange(count)] = windows.lengths
     texts = [_spliced(windows, kept[process], home == process, rng) for process in range(sealed)]
     texts.append(_spliced(windows, windows.lengths, np.ones(count, bool), rng))
-    orders = (np.random.default_rng(ORDER_SEED).permutation(count), rng.permutation(count))
-    return Plan(windows, home, kept, tuple(texts), orders)
+    return Plan(windows, home, kept, tuple(texts), (*[_scoring_order(count)] * sealed, rng.permutation(count)))
+
+
+def make_sampled_plan(windows: Windows, secret: int) -> Plan:
+    """Every window real in the first process, a `SAMPLE`th of them, drawn from `secret`, spliced in another."""
+    rng = np.random.default_rng(secret)
+    count = len(windows.lengths)
+    drawn = rng.permutation(count)[: min(count - 1, max(FEWEST_SAMPLED, count // SAMPLE))]
+    is_drawn = np.isin(np.arange(count), drawn)
+    kept = np.stack([windows.lengths, rng.integers(1, _cuttable(windows) + 1) * is_drawn])
+    spliced = _spliced(windows, np.maximum(kept[1], 1), ~is_drawn, rng)
+    order = _scoring_order(count)
+    return Plan(
+        windows,
+        np.zeros(count, int),
+        kept,
+        (windows.inputs, spliced, windows.inputs),
+        (order, order[is_drawn[order]], drawn),
+    )
+
+
+def _scoring_order(count: int) -> np.ndarray:
+    return np.random.default_rng(ORDER_SEED).permutation(count)
 
 
 def _cuttable(windows: Windows) -> np.ndarray:

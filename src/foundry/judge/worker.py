@@ -17,13 +17,13 @@ from typing import Any, Protocol
 
 import torch
 
-from foundry.core.errors import RequestError
+from foundry.core.errors import RequestError, RunFailure
 from foundry.judge.channel import Channel
 from foundry.judge.model_client import Seat
 from foundry.judge.model_process import start
 from foundry.judge.model_server import Job
 from foundry.judge.score import TOLERANCES, Judging, Score
-from foundry.judge.splice import MAX_ROUNDS, make_plan, rounds_for
+from foundry.judge.splice import MAX_ROUNDS, make_plan, make_sampled_plan, rounds_for
 from foundry.judge.windows import Stretch, cut_windows
 from foundry.stats.plausible import quarantine
 
@@ -31,6 +31,8 @@ CALL_SECONDS = 240.0  # below the stall that the pool ends a worker for, so that
 BATCH_TOKENS = 8192
 CPU_BATCH_TOKENS = 1024  # a layer of them stays in the cache: 10% less time (4 layers of 128, context 64)
 BATCH_LOGITS_BYTES = 1 << 28
+SAMPLED_SEATS = 4
+IN_DOUBT = ("leak", "invalid")
 MIN_BATCHES = 4  # so that there are earlier calls to remember
 
 
@@ -44,8 +46,8 @@ def main(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     """Judge one checkpoint on one split. Raises what `judge` raises.
 
     payload: model, vocab_size, checkpoint, judge_dir, split, judged_bytes, device, threads; optionally precision
-    (`fp32`), reference_bpb, call_seconds, tier and admitted (see `Job`). Returns bpb, bytes, tokens, seconds,
-    forward_seconds, tier and probes.
+    (`fp32`), reference_bpb, call_seconds, sampled (see `judge`), tier and admitted (see `Job`). Returns bpb, bytes,
+    tokens, seconds, forward_seconds, tier and probes; of a sample that failed in_doubt alone: all windows must decide.
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # there is nothing to save: asked to stop, it ends
     started = time.monotonic()
@@ -64,7 +66,12 @@ def main(payload: dict[str, Any], line: Line) -> dict[str, Any]:
 
         return JudgedSplit.open(Path(payload["judge_dir"]), payload["split"]).select(payload["judged_bytes"])
 
-    score = judge(job, read, line, payload.get("call_seconds", CALL_SECONDS))
+    try:
+        score = judge(job, read, line, payload.get("call_seconds", CALL_SECONDS), payload.get("sampled", False))
+    except RunFailure as failure:
+        if payload.get("sampled") and failure.reason in IN_DOUBT:
+            return {"in_doubt": str(failure)}
+        raise
     return {
         "bpb": score.bpb,
         "bytes": score.bytes,
@@ -81,26 +88,34 @@ def main(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     }
 
 
-def judge(job: Job, read: Callable[[], Iterable[Stretch]], line: Line, call_seconds: float = CALL_SECONDS) -> Score:
+def judge(
+    job: Job,
+    read: Callable[[], Iterable[Stretch]],
+    line: Line,
+    call_seconds: float = CALL_SECONDS,
+    sampled: bool = False,
+) -> Score:
     """Score `job` on the stretches that `read` gives; it is called when every contestant has been forked.
 
-    Raises RunFailure (`leak`, `invalid`, `nan`, `crash`, `oom`, `timeout`) and WorkError. One thread until here.
+    sampled: splice a sample of the windows, for parts that ship. Raises RunFailure (`leak`, `invalid`, `nan`, `crash`,
+    `oom`, `timeout`) and WorkError. One thread until here.
     """
     if job.precision not in TOLERANCES:
         raise RequestError("judge.unknown_precision", "precision", got=job.precision, choices=list(TOLERANCES))
     most_rows = _most_rows(job)
     seats: list[Seat] = []
     try:
-        channels = [Channel(most_rows, job.context, job.vocab_size) for _ in range(MAX_ROUNDS + 3)]
+        count = SAMPLED_SEATS if sampled else MAX_ROUNDS + 3
+        channels = [Channel(most_rows, job.context, job.vocab_size) for _ in range(count)]
         for channel, process in zip(channels, start(job, channels), strict=True):
             seats.append(Seat(channel, process, call_seconds))
         torch.set_num_threads(job.threads)
         windows = cut_windows(read(), job.context, job.vocab_size)
-        count = len(windows.lengths)
-        plan = make_plan(windows, rounds_for(count), secrets.randbits(128))
+        count, secret, tolerance = len(windows.lengths), secrets.randbits(128), TOLERANCES[job.precision]
+        plan = make_sampled_plan(windows, secret) if sampled else make_plan(windows, rounds_for(count), secret)
         rows = math.ceil(count / max(math.ceil(count / most_rows), min(MIN_BATCHES, count)))
         witness, *asked = seats[: plan.sealed + 2]
-        return Judging(plan, asked, witness, rows, TOLERANCES[job.precision]).run(line.tell)
+        return Judging(plan, asked, witness, rows, tolerance).run(line.tell)
     finally:
         for seat in seats:
             seat.end()
