@@ -18,16 +18,29 @@ from foundry.core import places
 from foundry.core.files import as_document
 from foundry.documents import page, runs, schema
 from foundry.documents.campaign import Campaign
-from foundry.interface import options
+from foundry.interface import jobs, options
 from foundry.interface.cli import main
+from foundry.ledger.lease import Owner
 from foundry.promote import adopt
 from tests.home import write_tiny
 
 SMALL = {"judged_bytes": 2048, "device": "cpu"}
 PART = '"""GELU again."""\nfrom foundry.modules.activation import gelu\n\n\nclass Config(gelu.Config):\n    pass\n'
-READS = {"log", "show", "diff", "lineage", "verify", "budget", "kinds", "history", "proposals", "mutate"}
+GONE = Owner("gone", 1, 1)
+READS = {
+    "log",
+    "show",
+    "diff",
+    "lineage",
+    "verify",
+    "budget",
+    "kinds",
+    "history",
+    "proposals",
+    "mutate",
+}
 
-SERVES = {"serve"}
+SERVES = {"serve", "mcp"}
 """Verbs that say something long before they end."""
 REFUSED = {"sample", "stop", "curve", "track"}
 """Verbs that this place has nothing for: nothing runs, no run has left a file, no tracker is installed."""
@@ -55,6 +68,9 @@ def calls(promoted: Campaign) -> dict[str, list[tuple[tuple[str, ...], dict[str,
         "lineage": [((), {})],
         "verify": [((), {})],
         "budget": [((), {})],
+        "start": [(("train", baseline), {"key": "night"})],
+        "wait": [(("night",), {})],
+        "jobs": [((), {"limit": 1})],
         "ps": [((), {})],
         "stop": [((), {})],
         "clean": [((), {"older": "1d", "dry_run": True})],
@@ -84,6 +100,7 @@ def test_every_verb_is_a_method_with_the_keys_of_its_command(
 ) -> None:
     monkeypatch.setattr(adopt, "PACKAGE", tmp_path / "src/package")
     monkeypatch.setattr(adopt, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(jobs, "_spawn", lambda job, *more: jobs.folder(job).mkdir(parents=True, exist_ok=True) or GONE)
     (tmp_path / "pyproject.toml").touch()
     write_tiny(Path("space.yaml.b.yaml"), train__optimizer__lr=1e-4, budget__tokens=64 * 32)
     (broken := Path("workspace/modules/norm/broken.py")).parent.mkdir(parents=True)

@@ -22,7 +22,7 @@ def schema(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("more", [(), ADDED_LATER_TO_4, ADDED_LATER_TO_4[:1]])
-@pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6])
 def test_every_older_ledger_ends_with_the_tables_and_indexes_of_a_new_one(
     path: Path, tmp_path: Path, version: int, more: tuple[str, ...]
 ) -> None:

@@ -19,9 +19,10 @@ import torch
 from foundry import sandbox
 from foundry.core.errors import RequestError, RunFailure, WorkError
 from foundry.data.prepared import Prepared
+from foundry.execute.untrusted.child_main import policy_for
 from foundry.judge import worker
-from foundry.sandbox import bubblewrap, confinement, tier
-from foundry.sandbox.policy import Policy
+from foundry.sandbox import bubblewrap, confinement, own_proc, tier
+from foundry.sandbox.policy import Policy, contestant_policy
 from foundry.sandbox.self_test import PEERS_FILE, attempts, holds_capabilities
 from foundry.sandbox.usage import usage, written_bytes
 from foundry.train import worker as train_worker
@@ -230,6 +231,42 @@ def test_limits_of_this_process_are_left_as_they_were(here: str):
 def test_a_policy_survives_its_way_through_json(tmp_path: Path):
     policy = Policy(read=(tmp_path,), write=tmp_path, env={"A": "b"}, memory_bytes=5, devices=(Path("/dev/null"),))
     assert Policy.from_json(json.loads(json.dumps(policy.to_json()))) == policy
+
+
+def _opens(file: Path) -> bool:
+    try:
+        return bool(file.read_text())
+    except OSError:
+        return False
+
+
+@needs_kernel
+def test_what_computes_on_an_accelerator_reaches_its_devices_and_driver_and_other_code_does_not(
+    here: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    table, driver = tmp_path / "dev", "sys/kernel/random/boot_id"  # a machine's with such devices: no test has one
+    names = ("nvidia-uvm", "nvidia0", "nvidia1", "nvidiactl", "nvidia-caps/nvidia-cap1")
+    (table / "nvidia-caps").mkdir(parents=True)
+    for name in (*names, "sda", "nvram"):
+        (table / name).write_text(name)
+    monkeypatch.setattr("foundry.sandbox.policy.DEVICES", table)
+    monkeypatch.setattr(own_proc, "DRIVERS", (driver, "no/such/driver"))
+    (inside := tmp_path / "inside").mkdir(mode=0o777)
+    inside.chmod(0o777)
+
+    def readable() -> list[str]:
+        files = {**{name: table / name for name in (*names, "sda", "nvram")}, driver: Path("/proc", driver)}
+        return [name for name, file in files.items() if os.path.exists(file) and _opens(file)]
+
+    for device, seen in (("cuda:1", [*names, driver]), ("cpu", [])):
+        trains = policy_for(inside, tmp_path / "workspace", 0, {}, device)
+        answers = contestant_policy(tmp_path / "weights", device, 1)
+        assert sorted(map(str, trains.devices)) == sorted(str(table / name) for name in seen if name != driver)
+        assert trains.devices == answers.devices
+        wrapped = bubblewrap.wrap(["true"], trains) if bubblewrap.available() else []
+        assert wrapped.count("--dev-bind") == (len(trains.devices) if wrapped else 0)
+        for policy in (trains, answers):
+            assert confined(policy, readable) == str(seen), device
 
 
 REFUSED = {

@@ -18,10 +18,11 @@ from foundry.mutate.mutation import parse
 PAGE = 500
 
 
-def history(limit: int, word: str = "") -> History:
-    """The newest of each first, at most `limit`; trials with `word` in their mutation. Totals are of all there is."""
-    trials: deque[Trial] = deque(maxlen=limit)
-    certifications: deque[Certification] = deque(maxlen=limit)
+def history(limit: int, word: str = "", offset: int = 0) -> History:
+    """The newest of each first, at most `limit` after `offset`; trials with `word` in their mutation. Totals are of all
+    there is."""
+    trials: deque[Trial] = deque(maxlen=offset + limit + 1)
+    certifications: deque[Certification] = deque(maxlen=offset + limit + 1)
     families: dict[str, dict[str, Any]] = {}
     mutations: dict[str, dict[str, Any]] = {}
     statuses: Counter[str] = Counter()
@@ -48,13 +49,15 @@ def history(limit: int, word: str = "") -> History:
                     trials.append(trial(each))
         if file is not None:
             queue = Ledger(file).proposals
-            proposals, asked = tuple(map(proposal, queue.latest(limit))), queue.counts()
+            proposals, asked = tuple(map(proposal, queue.latest(limit + 1, offset=offset))), queue.counts()
+    tried, certified = tuple(reversed(trials))[offset:], tuple(reversed(certifications))[offset:]
     return History(
-        trials=tuple(reversed(trials)),
-        certifications=tuple(reversed(certifications)),
+        more=max(len(tried), len(certified), len(proposals)) > limit,
+        trials=tried[:limit],
+        certifications=certified[:limit],
         families=tuple(FamilyTried.from_dict(row, family=name) for name, row in _ranked(families)),
         mutations=tuple(MutationTried.from_dict(row, mutation=name) for name, row in _ranked(mutations)),
-        proposals=proposals,
+        proposals=proposals[:limit],
         totals=Totals(
             trials=statuses.total(),
             trials_by_status=dict(statuses),

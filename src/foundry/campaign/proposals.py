@@ -31,13 +31,15 @@ def propose(baseline: Path, text: str, why: str, who: str) -> Proposed:
     return Proposed(proposal=number, mutation=str(mutation), why=why, who=who, waiting=waiting)
 
 
-def proposals(limit: int, status: str | None = None) -> Proposals:
+def proposals(limit: int, status: str | None = None, offset: int = 0) -> Proposals:
     """The newest first, all or those of one status, and how many wait. Changes nothing."""
     with reading() as file:
         if file is None:
-            return Proposals(proposals=(), waiting=0)
+            return Proposals(proposals=(), more=False, waiting=0)
         queue = Ledger(file).proposals
-        return Proposals(proposals=tuple(map(told, queue.latest(limit, status))), waiting=queue.waiting())
+        rows = queue.latest(limit + 1, status, offset)
+        found = tuple(map(told, rows[:limit]))
+        return Proposals(proposals=found, more=len(rows) > limit, waiting=queue.waiting())
 
 
 def withdraw(number: int, why: str) -> Proposal:

@@ -153,12 +153,15 @@ class Proposal(Document):
 
 class Proposals(Document):
     proposals: tuple[Proposal, ...]
+    more: bool
     waiting: int
 
 
 class History(Document):
-    """What campaigns tried, newest first, and which families and mutations pay, the best first."""
+    """What campaigns tried, newest first, and which families and mutations pay, the best first; `more` where there are
+    older trials, certifications or proposals."""
 
+    more: bool
     trials: tuple[Trial, ...]
     certifications: tuple[Certification, ...]
     families: tuple[FamilyTried, ...]

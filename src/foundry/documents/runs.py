@@ -72,9 +72,10 @@ class Weights(Document):
 
 
 class Log(Document):
-    """The latest runs, newest first; `filtered` where not all were asked for."""
+    """The latest runs, newest first; `more` where there are older ones, `filtered` where not all were asked for."""
 
     runs: tuple[RunRow, ...]
+    more: bool
     weights: Weights
     filtered: bool
 
@@ -220,7 +221,8 @@ class PromotionShown(_Promotion):
 
 
 class Lineage(Document):
-    """How the champion of a baseline file came to be, oldest first."""
+    """How the champion of a baseline file came to be, oldest first; `more` where older ones weren't asked for."""
 
     track: str
     promotions: tuple[PromotionRow, ...]
+    more: bool

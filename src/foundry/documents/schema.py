@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from foundry.core.files import SCHEMA
-from foundry.documents import budget, campaign, comparison, failure, page, recipes, runs, sweep, underway
+from foundry.documents import budget, campaign, comparison, failure, mcp, page, recipes, runs, sweep, underway
 from foundry.documents.document import Document, hints
 
 VERBS: dict[str, tuple[type[Document], ...]] = {
@@ -32,6 +32,10 @@ VERBS: dict[str, tuple[type[Document], ...]] = {
     "report": (page.Reported,),
     "serve": (page.Served,),
     "track": (underway.Tracked,),
+    "start": (underway.Started,),
+    "wait": (underway.Waited,),
+    "jobs": (underway.Jobs,),
+    "mcp": (mcp.McpConfig, mcp.McpServed),
     "ps": (underway.Underway,),
     "stop": (underway.Stopped,),
     "clean": (underway.Cleaned,),

@@ -1,18 +1,21 @@
-"""Of what goes on and what it leaves: what `ps`, `stop`, `clean` and `curve` answer."""
+"""Of what goes on and what it leaves: what `ps`, `stop`, `start`, `wait`, `jobs`, `clean` and `curve` answer."""
 
 from __future__ import annotations
+
+from typing import Any, Literal
 
 from foundry.documents.document import Document, Integer
 
 
 class Process(Document):
-    """A process that works on the ledger, and by whom. campaign: its baseline's track, where it runs one; runs: those
-    that it trains now."""
+    """A process that works on the ledger, and by whom. campaign: its baseline's track, where it runs one; job: where it
+    is one's; runs: those that it trains now."""
 
     pid: int
     user: str
     command: str
     campaign: str | None
+    job: str | None
     since_unix: float | None
     runs: tuple[str, ...]
 
@@ -38,12 +41,50 @@ class Underway(Document):
     runs: tuple[UnderwayRun, ...]
 
 
+class Job(Document):
+    """A command that goes on by itself. lost: its process is gone without a word, and the same key takes it up again;
+    stopped: as by Ctrl-C. log: what it says as it goes on, on the disk while the job is among the newest."""
+
+    job: str
+    key: str | None
+    command: tuple[str, ...]
+    state: Literal["running", "done", "failed", "stopped", "lost"]
+    exit_code: int | None
+    pid: int | None
+    created_unix: float
+    ended_unix: float | None
+    log: str
+
+
+class Started(Job):
+    """begun: whether a process was started for it now; false where the job was there already."""
+
+    begun: bool
+
+
+class Waited(Job):
+    """How far a job is, or its end. runs: those that it trains now; said: its last words; result: what its command
+    printed at its end, a document or an error."""
+
+    runs: tuple[UnderwayRun, ...]
+    said: tuple[str, ...]
+    result: dict[str, Any] | None
+
+
+class Jobs(Document):
+    """The newest first; more: whether there are older ones."""
+
+    jobs: tuple[Job, ...]
+    more: bool
+
+
 class Stopped(Document):
     """ended: whether it is gone by now, or still saves; the same command as before goes on with what it left."""
 
     pid: int
     command: str
     campaign: str | None
+    job: str | None
     runs: tuple[str, ...]
     by: str
     ended: bool

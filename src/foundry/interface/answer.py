@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from foundry.documents import budget, campaign, comparison, page, recipes, runs, sweep, underway
+from foundry.documents import budget, campaign, comparison, mcp, page, recipes, runs, sweep, underway
 from foundry.documents.document import Document
 from foundry.interface import report, report_campaign, report_code, report_page, report_show, report_underway
 from foundry.interface.terminal import console, emit
@@ -32,6 +32,11 @@ PRINTERS: dict[type[Document], Callable[[Any], None]] = {
     page.Reported: report_page.reported,
     page.Served: report_page.served,
     comparison.Comparisons: report_underway.comparisons,
+    underway.Started: report_underway.started,
+    underway.Waited: report_underway.waited,
+    underway.Jobs: report_underway.jobs,
+    mcp.McpConfig: lambda document: console.print(document.text),
+    mcp.McpServed: report_page.mcp_served,
     underway.Underway: report_underway.ps,
     underway.Stopped: report_underway.stopped,
     underway.Cleaned: report_underway.cleaned,
@@ -67,4 +72,6 @@ def exit_code(document: Document) -> int:
             return int(not document.reproduced)
         case sweep.Sweep():
             return 2 if document.all_refused else 0
+        case underway.Waited():
+            return int(document.state != "running") if document.exit_code in (None, 130) else document.exit_code
     return 0

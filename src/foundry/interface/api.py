@@ -23,7 +23,17 @@ from foundry.core.errors import FoundryError, RequestError
 from foundry.documents.campaign import Asked, Trial
 from foundry.documents.runs import Trained
 from foundry.documents.sweep import Sweep
-from foundry.interface import cli_campaign, cli_code, cli_init, cli_page, cli_read, cli_underway, cli_work, options
+from foundry.interface import (
+    cli_campaign,
+    cli_code,
+    cli_init,
+    cli_jobs,
+    cli_page,
+    cli_read,
+    cli_underway,
+    cli_work,
+    options,
+)
 
 Told = Callable[[dict[str, Any]], object]
 Result = TypeVar("Result")
@@ -86,6 +96,9 @@ class Project:
     report = _method(cli_page.report)
     serve = _method(cli_page.serve)
     track = _method(cli_page.track)
+    start = _method(cli_jobs.start)
+    wait = _method(cli_jobs.wait)
+    jobs = _method(cli_jobs.jobs)
     ps = _method(cli_underway.ps)
     stop = _method(cli_underway.stop)
     clean = _method(cli_underway.clean)

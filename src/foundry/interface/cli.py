@@ -16,9 +16,20 @@ from typer.exceptions import TyperException
 
 from foundry import __version__
 from foundry.core import places
-from foundry.core.errors import FoundryError, RequestError, WorkError, nearest
+from foundry.core.errors import FoundryError, WorkError
 from foundry.documents.failure import Failure
-from foundry.interface import cli_campaign, cli_code, cli_init, cli_page, cli_read, cli_underway, cli_work
+from foundry.interface import (
+    cli_campaign,
+    cli_code,
+    cli_init,
+    cli_jobs,
+    cli_mcp,
+    cli_page,
+    cli_read,
+    cli_underway,
+    cli_work,
+    options,
+)
 from foundry.interface.terminal import emit, guarded
 from foundry.ledger import stops
 
@@ -36,6 +47,8 @@ cli_work.register(app)
 cli_campaign.register(app)
 cli_read.register(app)
 cli_page.register(app)
+cli_jobs.register(app)
+cli_mcp.register(app)
 cli_underway.register(app)
 cli_code.register(app)
 
@@ -95,15 +108,11 @@ def _run(arguments: list[str], as_json: bool) -> int:
 
 
 def _usage(error: TyperException, as_json: bool) -> int:
-    """The parser's complaint in our form: one line, with the nearest command or option."""
-    context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
+        context = getattr(error, "ctx", None)
         sys.stdout.write(f"{context.get_help() if context else app.info.help}\n")
         return 0
-    message = " ".join(error.format_message().split()).rstrip(".")
-    got, choices = getattr(error, "option_name", None), list(getattr(error, "possibilities", None) or [])
-    hint = nearest(got, choices) or f"see `{context.command_path if context else 'foundry'} --help`"
-    return _fail(RequestError("usage", "", message, got=got, choices=choices, hint=hint), as_json)
+    return _fail(options.complaint(error), as_json)
 
 
 def _fail(error: FoundryError, as_json: bool) -> int:

@@ -74,6 +74,7 @@ def proposals(
     ] = None,
     why: Annotated[str, typer.Option(help="With --withdraw: the reason, for the record.")] = "",
     limit: options.Limit = 20,
+    offset: options.Offset = 0,
     status: Annotated[
         Literal["queued", "taken", "done", "refused"] | None, typer.Option(help="Only those that are so.")
     ] = None,
@@ -88,11 +89,12 @@ def proposals(
         return verbs.withdraw(withdraw, why)
     if why:
         raise RequestError("usage.proposals", "--why", "this option is a withdrawal's", hint="add --withdraw NUMBER")
-    return verbs.proposals(limit, status)
+    return verbs.proposals(limit, status, offset)
 
 
 def history(
     limit: options.Limit = 20,
+    offset: options.Offset = 0,
     word: Annotated[str, typer.Option(help="Only trials with this family or mutation in them.")] = "",
 ) -> documents.History:
     """What campaigns tried, what it gave with its interval, what failed and why, which families pay.
@@ -101,7 +103,7 @@ def history(
     """
     from foundry.campaign.history import history as verb
 
-    return verb(limit, word)
+    return verb(limit, word, offset)
 
 
 def reproduce(

@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
 
 def log(
     limit: options.Limit = 20,
+    offset: options.Offset = 0,
     status: Annotated[str | None, typer.Option(help="queued, running, trained, done or failed.")] = None,
     stale: Annotated[bool, typer.Option("--stale", help="Runs of other code than today's.")] = False,
 ) -> Log:
@@ -35,8 +36,9 @@ def log(
     """
     from foundry.ledger import queries
 
-    rows = queries.log(limit=limit, status=status, stale=stale)
-    return Log(runs=tuple(rows), weights=queries.weights(), filtered=stale or status is not None)
+    rows = queries.log(limit=limit + 1, offset=offset, status=status, stale=stale)
+    filtered = stale or status is not None
+    return Log(runs=tuple(rows[:limit]), more=len(rows) > limit, weights=queries.weights(), filtered=filtered)
 
 
 def show(
@@ -66,14 +68,21 @@ def diff(
 
 def lineage(
     baseline: Annotated[Path, typer.Argument(help="The baseline file.")] = BASELINE,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, max=1_000_000, help="How many of the newest.")
+    ] = 1_000_000,
+    offset: options.Offset = 0,
 ) -> Lineage:
-    """How the baseline came to be: every promotion, oldest first.
+    """How the baseline came to be: its promotions, oldest first.
 
     Example: foundry lineage --json
     """
     from foundry.ledger import queries
 
-    return Lineage(track=places.track(baseline), promotions=tuple(queries.lineage(str(baseline))))
+    found = queries.lineage(str(baseline))
+    end = max(len(found) - offset, 0)
+    begin = max(end - limit, 0)
+    return Lineage(track=places.track(baseline), promotions=tuple(found[begin:end]), more=begin > 0)
 
 
 def verify(

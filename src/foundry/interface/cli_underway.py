@@ -28,7 +28,8 @@ def ps() -> Underway:
 
 def stop(
     what: Annotated[
-        str | None, typer.Argument(help="A campaign's baseline file, a run's id or a process. Default: all there is.")
+        str | None,
+        typer.Argument(help="A job, a campaign's baseline file, a run's id or a process. Default: all there is."),
     ] = None,
     who: Annotated[str, typer.Option(help="Who stops it, which it says at its end; default: the user.")] = "",
 ) -> Stopped:

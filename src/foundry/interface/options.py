@@ -10,15 +10,16 @@ import inspect
 import operator
 import os
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Union, cast, get_args, get_origin, get_type_hints
 
 import typer
+from typer.exceptions import TyperException
 
 from foundry.core import places
-from foundry.core.errors import RequestError, shown
+from foundry.core.errors import RequestError, nearest, shown
 
 if TYPE_CHECKING:
     from foundry.compare.alpha_spending import BudgetRules
@@ -73,6 +74,7 @@ Alpha = Annotated[float, real(1e-6, 0.999, "Chance of a false verdict `better`, 
 MaxPairs = Annotated[int, typer.Option(min=3, max=60, help="Most pairs of runs before the test ends undecided.")]
 MinEffect = Annotated[float, real(0, 100, "Gain in bits per byte below which nothing counts as better.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000_000, help="How many, newest first.")]
+Offset = Annotated[int, typer.Option(min=0, max=1 << 40, help="How many of the newest to pass over.")]
 
 
 @dataclass(frozen=True)
@@ -243,6 +245,23 @@ def command(
     called.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue]
     called.__annotations__ = {name: hint for name, (hint, _) in options.items()}
     return called
+
+
+def parsed(command: Any, name: str, words: Sequence[str]) -> None:
+    """Whether a command takes these words. Raises RequestError."""
+    try:
+        command.make_context(name, list(words))
+    except TyperException as error:
+        raise complaint(error) from None
+
+
+def complaint(error: TyperException) -> RequestError:
+    """The parser's complaint in our form: one line, with the nearest command or option."""
+    context = getattr(error, "ctx", None)
+    message = " ".join(error.format_message().split()).rstrip(".")
+    got, choices = getattr(error, "option_name", None), list(getattr(error, "possibilities", None) or [])
+    hint = nearest(got, choices) or f"see `{context.command_path if context else 'foundry'} --help`"
+    return RequestError("usage", "", message, got=got, choices=choices, hint=hint)
 
 
 def _terminal(progress: Any, as_json: bool) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from foundry.documents import page
+from foundry.documents import mcp, page
 from foundry.interface.terminal import console
 
 
@@ -18,3 +18,8 @@ def reported(document: page.Reported) -> None:
 
 def served(document: page.Served) -> None:
     console.print(f"The page: {document.url}   (Ctrl-C ends it)")
+
+
+def mcp_served(document: mcp.McpServed) -> None:
+    what = "; it changes nothing" if document.read_only else ""
+    console.print(f"MCP: {document.url}{what}   (Ctrl-C ends it)")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import time
 
 from foundry.documents import comparison, underway
@@ -17,8 +19,7 @@ def ps(document: underway.Underway) -> None:
     if not document.processes:
         return console.print("Nothing runs on this ledger.")
     rows = [
-        (str(p.pid), p.user, _ago(p.since_unix), f"campaign on {p.campaign}" if p.campaign else "", str(len(p.runs)),
-         p.command)
+        (str(p.pid), p.user, _ago(p.since_unix), _as(p), str(len(p.runs)), p.command)
         for p in document.processes
     ]  # fmt: skip
     table("", ("process", "by", "for", "", "runs", "command"), rows)
@@ -29,7 +30,46 @@ def ps(document: underway.Underway) -> None:
     ]  # fmt: skip
     if runs:
         table("", ("run", "name", "done", "train loss", "for", "seconds to go", "process"), runs)
-    return console.print("Stop one with: foundry stop [CAMPAIGN|RUN]")
+    return console.print("Stop one with: foundry stop [CAMPAIGN|JOB|RUN]")
+
+
+def _as(process: underway.Process) -> str:
+    job = f"job {process.job}" if process.job else ""
+    return ", ".join(filter(None, (job, f"campaign on {process.campaign}" if process.campaign else "")))
+
+
+def started(document: underway.Started) -> None:
+    was = "" if document.begun else f"was there already, and is {document.state}: "
+    console.print(f"Job {document.job} {was}{shlex.join(document.command)}")
+    console.print(f"See: foundry wait {document.job}; foundry stop {document.job}; {document.log}")
+
+
+def waited(document: underway.Waited) -> None:
+    """Its state, then what it trains or what came of it."""
+    code = f", exit code {document.exit_code}" if document.exit_code else ""
+    console.print(f"Job {document.job} is {document.state}{code}: {shlex.join(document.command)}")
+    for run in document.runs:
+        loss = f", loss {_loss(run.loss)}" if run.loss is not None else ""
+        console.print(f"  {run.run[:12]} {run.name}: {run.tokens / max(1, run.budget_tokens):.0%}{loss}")
+    if document.result is not None:
+        return console.print(json.dumps(document.result, indent=2))
+    for line in document.said:
+        console.print(f"  {line}")
+    if document.state == "lost":
+        key = f" --key {shlex.quote(document.key)}" if document.key else ""
+        console.print(f"Its process is gone; it goes on with: foundry start {shlex.join(document.command)}{key}")
+    return None
+
+
+def jobs(document: underway.Jobs) -> None:
+    if not document.jobs:
+        return console.print("Nothing was ever started here: foundry start VERB …")
+    rows = [
+        (each.job, each.key or "", each.state, _ago(each.created_unix), shlex.join(each.command))
+        for each in document.jobs
+    ]
+    table("", ("job", "key", "status", "since", "command"), rows)
+    return console.print("There are older ones: --offset") if document.more else None
 
 
 def stopped(document: underway.Stopped) -> None:

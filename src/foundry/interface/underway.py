@@ -7,6 +7,8 @@ from __future__ import annotations
 import getpass
 import os
 import pwd
+from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,49 +20,75 @@ from foundry.ledger import queries, stops
 from foundry.ledger.campaigns import LEASE
 from foundry.ledger.file import LedgerFile
 from foundry.ledger.lease import Owner, is_alive
+from foundry.ledger.ledger import Ledger
 from foundry.ledger.queries import reading
 
 POINTS = 400
 STOP_SECONDS = 30.0
-_RUNNING = """SELECT runs.id AS run, runs.recipe, recipes.name, runs.seed, runs.owner, runs.budget_tokens, runs.started
+RUNNING = """SELECT runs.id AS run, runs.recipe, recipes.name, runs.seed, runs.owner, runs.budget_tokens, runs.started
     FROM runs JOIN recipes ON recipes.fingerprint = runs.recipe WHERE runs.status = 'running' ORDER BY runs.seq"""
+
+
+@dataclass
+class _Work:
+    """What a living process does: since when, by the ledger; on which campaign's track, as which job, on which runs."""
+
+    since: list[float] = field(default_factory=list)
+    campaign: str | None = None
+    job: dict[str, Any] | None = None
+    runs: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def names(self) -> list[str]:
+        """What a person may call it by, besides its process's number."""
+        job = [name for name in (self.job["id"], self.job["key"]) if name] if self.job else []
+        return [*([self.campaign] if self.campaign else []), *job, *(row["run"][:12] for row in self.runs)]
 
 
 def ps() -> Underway:
     """What living processes do; what dead ones left as running isn't there."""
     with reading() as file:
         found = _found(file) if file is not None else {}
-    runs = tuple(_run(row, owner.pid) for owner, (_, rows) in found.items() for row in rows)
-    return Underway(processes=tuple(_process(owner, *each) for owner, each in found.items()), runs=runs)
+    runs = tuple(run(row, owner.pid) for owner, work in found.items() for row in work.runs)
+    return Underway(processes=tuple(_process(owner, work) for owner, work in found.items()), runs=runs)
 
 
-def _found(file: LedgerFile) -> dict[Owner, tuple[tuple[str, float] | None, list[dict[str, Any]]]]:
-    """Living owners with the campaign that each runs, as track and begin, and the runs that it trains."""
-    found: dict[Owner, tuple[tuple[str, float] | None, list[dict[str, Any]]]] = {}
+def _found(file: LedgerFile) -> dict[Owner, _Work]:
+    """Living owners, and what each does."""
+    found: defaultdict[Owner, _Work] = defaultdict(_Work)
+    for job in Ledger(file).jobs.running():
+        work = found[Owner.parse(job["owner"])]
+        work.job = job
+        work.since.append(job["created"])
     known = file.row("SELECT 1 FROM sqlite_master WHERE name = 'leases'") is not None
     lease = file.row("SELECT owner, taken FROM leases WHERE name = ?", LEASE) if known else None
     if lease is not None and is_alive(lease["owner"]):
         event = file.row("SELECT track FROM events ORDER BY seq DESC LIMIT 1")
-        found[Owner.parse(lease["owner"])] = ((event["track"] if event else "campaign", lease["taken"]), [])
-    for row in file.rows(_RUNNING):
+        work = found[Owner.parse(lease["owner"])]
+        work.campaign = event["track"] if event else "campaign"
+        work.since.append(lease["taken"])
+    for row in file.rows(RUNNING):
         if is_alive(row["owner"]):
-            found.setdefault(Owner.parse(row["owner"]), (None, []))[1].append(row)
+            work = found[Owner.parse(row["owner"])]
+            work.runs.append(row)
+            work.since.append(row["started"])
     return found
 
 
-def _process(owner: Owner, campaign: tuple[str, float] | None, rows: list[dict[str, Any]]) -> Process:
-    since = [campaign[1]] if campaign else [row["started"] for row in rows]
+def _process(owner: Owner, work: _Work) -> Process:
     return Process(
         pid=owner.pid,
         user=_user(owner.pid),
         command=_command(owner.pid),
-        campaign=campaign[0] if campaign else None,
-        since_unix=min(since, default=None),
-        runs=tuple(row["run"] for row in rows),
+        campaign=work.campaign,
+        job=work.job["id"] if work.job else None,
+        since_unix=min(work.since),
+        runs=tuple(row["run"] for row in work.runs),
     )
 
 
-def _run(row: dict[str, Any], pid: int) -> UnderwayRun:
+def run(row: dict[str, Any], pid: int) -> UnderwayRun:
+    """A row of `RUNNING`, and how far it is by what it wrote."""
     points = curves.read(row["run"])
     tokens = int(points.steps[-1] * points.per_step) if points.steps else 0
     left = points.seconds * (row["budget_tokens"] - tokens) / tokens if tokens else None
@@ -95,35 +123,29 @@ def _command(pid: int) -> str:
 
 
 def stop(name: str | None, who: str) -> Stopped:
-    """Ask the process that runs a campaign (its baseline file) or a run (the beginning of its id) to end, or the only
-    one there is. Raises RequestError for what doesn't run, WorkError for what can't be stopped."""
+    """Ask the process that runs a campaign (its baseline file), a job or a run (the beginning of its id) to end, or the
+    only one there is. Raises RequestError for what doesn't run, WorkError for what can't be stopped."""
     with reading() as file:
         found = _found(file) if file is not None else {}
-    names = {owner: _names(*each) for owner, each in found.items()}
-    choices = [each for owner, known in names.items() for each in (*known, str(owner.pid))]
+    choices = [each for owner, work in found.items() for each in (*work.names, str(owner.pid))]
     if name is None and len(found) != 1:
         message = "more than one process runs" if found else "nothing runs on this ledger"
         raise RequestError("stop.which" if found else "stop.nothing", "", message, choices=choices)
-    chosen = [owner for owner, known in names.items() if name is None or _means(name, owner, known)]
+    chosen = [owner for owner, work in found.items() if name is None or _means(name, owner, work.names)]
     if len(chosen) != 1:
         message = "more than one begins so" if chosen else "nothing of that name runs"
         raise RequestError(
             "stop.which" if chosen else "stop.not_running", name or "", message, got=name, choices=choices
         )
     (owner,) = chosen
-    process = _process(owner, *found[owner])
+    process = _process(owner, found[owner])
     by = f"{who or _myself()}, with foundry stop"
     try:
         ended = stops.stop(owner, by, STOP_SECONDS)
     except AttributeError:  # no pidfd: no Linux
         raise WorkError("stop.platform", "", "stopping needs Linux", hint="interrupt it where it runs") from None
-    return Stopped(
-        pid=owner.pid, command=process.command, campaign=process.campaign, runs=process.runs, by=by, ended=ended
-    )
-
-
-def _names(campaign: tuple[str, float] | None, rows: list[dict[str, Any]]) -> list[str]:
-    return [*([campaign[0]] if campaign else []), *(row["run"][:12] for row in rows)]
+    about = {key: getattr(process, key) for key in ("pid", "command", "campaign", "job", "runs")}
+    return Stopped(**about, by=by, ended=ended)
 
 
 def _means(name: str, owner: Owner, known: list[str]) -> bool:

@@ -29,6 +29,11 @@ class Owner:
         return _me()
 
     @classmethod
+    def of(cls, pid: int) -> Owner:
+        """The process of that number, of now; one that is dead already where there is none."""
+        return cls(_boot_id(), pid, _started(pid) or 0)
+
+    @classmethod
     def parse(cls, text: str) -> Owner:
         """The inverse of `str`."""
         boot, pid, started = text.split(":")
@@ -50,7 +55,7 @@ def is_alive(owner: str | None) -> bool:
 
 @lru_cache(maxsize=1)  # asked for each run that is claimed
 def _me() -> Owner:
-    return Owner(_boot_id(), os.getpid(), _started(os.getpid()) or 0)
+    return Owner.of(os.getpid())
 
 
 os.register_at_fork(after_in_child=_me.cache_clear)
@@ -81,14 +86,16 @@ class Leases:
     def __init__(self, table: str, key: str) -> None:
         self._table, self._key = table, key
 
-    def take(self, write: sqlite3.Connection, row: Any, sets: str = "", **values: Any) -> int | None:
-        """Take the row, changing what else `sets` says: the fence to show from now on. None while somebody alive holds
-        it."""
+    def take(
+        self, write: sqlite3.Connection, row: Any, sets: str = "", holder: Owner | None = None, **values: Any
+    ) -> int | None:
+        """Take the row, for this process or another, changing what else `sets` says: the fence to show from now on.
+        None while somebody alive holds it."""
         if is_alive(row["owner"]):
             return None
         write.execute(
             f"UPDATE {self._table} SET owner=:owner, fence=fence+1{sets} WHERE {self._key}=:key",
-            {**values, "owner": str(Owner.me()), "key": row[self._key]},
+            {**values, "owner": str(holder or Owner.me()), "key": row[self._key]},
         )
         return row["fence"] + 1
 

@@ -17,6 +17,7 @@ from foundry.core import places
 from foundry.ledger.campaigns import Campaigns
 from foundry.ledger.error_budget import Budget
 from foundry.ledger.file import LedgerFile, now, to_text
+from foundry.ledger.jobs import Jobs
 from foundry.ledger.proposals import Proposals
 from foundry.ledger.runs import Recipes, Runs
 from foundry.ledger.seals import Seals
@@ -42,6 +43,7 @@ class Ledger:
         self.budget = Budget(file)
         self.proposals = Proposals(file)
         self.campaigns = Campaigns(file)
+        self.jobs = Jobs(file)
 
     @classmethod
     def open(cls, path: Path | None = None) -> Ledger:

@@ -63,8 +63,9 @@ class Proposals:
     def waiting(self) -> int:
         return self.counts().get("queued", 0)
 
-    def latest(self, limit: int, state: str | None = None) -> list[dict[str, Any]]:
+    def latest(self, limit: int, state: str | None = None, offset: int = 0) -> list[dict[str, Any]]:
         """The newest proposals first, with their results."""
         where, values = ("WHERE state = ?", (state,)) if state is not None else ("", ())
-        rows = self._file.rows(f"SELECT * FROM proposals {where} ORDER BY seq DESC LIMIT ?", *values, limit)
+        sql = f"SELECT * FROM proposals {where} ORDER BY seq DESC LIMIT ? OFFSET ?"
+        rows = self._file.rows(sql, *values, limit, offset)
         return [{**row, "result": json.loads(row["result"])} for row in rows]

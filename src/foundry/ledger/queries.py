@@ -82,6 +82,7 @@ def reading(path: Path | None = None) -> Iterator[LedgerFile | None]:
 def log(
     *,
     limit: int = 20,
+    offset: int = 0,
     status: str | None = None,
     recipe: str | None = None,
     stale: bool = False,
@@ -105,7 +106,8 @@ def log(
             codes = (row["fingerprint"] for row in file.rows("SELECT * FROM codes") if changed(_opened(row)["content"]))
             clauses.append(f"(runs.code IS NULL OR runs.code IN ({', '.join(map(repr, codes))}))")  # hex digits alone
         condition = "WHERE " + " AND ".join(clauses) if clauses else ""
-        rows = file.rows(f"{_RUN} {condition} ORDER BY runs.seq DESC LIMIT ?", *given.values(), limit)
+        sql = f"{_RUN} {condition} ORDER BY runs.seq DESC LIMIT ? OFFSET ?"
+        rows = file.rows(sql, *given.values(), limit, offset)
     return [RunRow.from_dict(_run(row)) for row in rows]
 
 

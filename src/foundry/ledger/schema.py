@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 APPLICATION_ID = 0x466E6472  # "Fndr": tells a ledger from another program's database
-VERSION = 6
+VERSION = 7
 
 STATEMENTS = (
     """CREATE TABLE recipes(
@@ -174,6 +174,19 @@ SINCE: dict[int, tuple[str, ...]] = {
         "DROP TABLE IF EXISTS sweeps",  # nothing has read or written either since version 1
         "DROP TABLE IF EXISTS counters",
     ),
+    7: (
+        """CREATE TABLE jobs(
+            seq INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            key TEXT UNIQUE,                -- NULL: who asked gave none
+            command TEXT NOT NULL,          -- JSON: the verb and its arguments
+            owner TEXT,                     -- the process that does it; NULL once it has said how it ended
+            fence INTEGER NOT NULL DEFAULT 0,
+            exit_code INTEGER,
+            result TEXT,                    -- JSON, as printed; NULL too where the job is none of the newest
+            created REAL NOT NULL, ended REAL)""",
+        "CREATE INDEX jobs_that_run ON jobs(seq) WHERE owner IS NOT NULL",
+    ),
 }
 """What each version added: a ledger of an older one is given what it lacks."""
 
@@ -188,6 +201,7 @@ NEW_TABLES: dict[int, tuple[str, ...]] = {
     2: ("leases(name, owner, fence, taken)", "events(seq, track, kind, fence, content, created)"),
     3: ("codes(fingerprint, content)",),
     5: ("seals(seq, content, link, signature, created)",),
+    7: ("jobs(seq, id, key, command, owner, fence, exit_code, result, created, ended)",),
 }
 
 

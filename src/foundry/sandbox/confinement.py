@@ -45,9 +45,12 @@ def confine(policy: Policy) -> None:
         parent = os.getppid()
         wipe_environment(dict(policy.env))
         os.umask(0o077)
-        read = (*code_paths(), *policy.read, *own_process_paths())
+        drivers = [Path("/proc", name) for name in own_proc.DRIVERS] if policy.devices else []
+        read = (*code_paths(), *policy.read, *own_process_paths(), *drivers)
         _limit(policy)
-        own_proc.enter(policy.write)  # where it can't, the self-test sees what is open
+        own_proc.enter(
+            policy.write, with_drivers=bool(policy.devices)
+        )  # where it can't, the self-test sees what is open
         os.chdir(policy.write or "/")
         _drop_privileges(user)
         _die_with(parent)

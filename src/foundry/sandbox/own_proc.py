@@ -17,11 +17,13 @@ _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442  # the same on every arc
 _HERE, _EMPTY_PATH, _RECURSIVE, _CLONE = -100, 0x1000, 0x8000, 1  # AT_FDCWD, AT_…, OPEN_TREE_CLONE
 _FROM_HANDLE, _READ_ONLY, _PRIVATE = 0x4, 1, 1 << 18  # MOVE_MOUNT_F_EMPTY_PATH, MOUNT_ATTR_RDONLY, MS_PRIVATE
 _NO_SUID_DEVICES_PROGRAMS = 0x2 | 0x4 | 0x8
-_KEPT = "cpuinfo"
+_KEPT = ("cpuinfo",)
 """Of the machine's, what numeric libraries choose their code by."""
+DRIVERS = ("driver/nvidia", "devices")
+"""And what an accelerator's library asks its driver by."""
 
 
-def enter(write: Path | None) -> bool:
+def enter(write: Path | None, with_drivers: bool = False) -> bool:
     """Whether this process has such a view from now on; False where the kernel or a container refuses it.
 
     Only for a process with one thread, before it gives up its capabilities."""
@@ -30,14 +32,19 @@ def enter(write: Path | None) -> bool:
         _set(b"/", propagation=_PRIVATE)
         if write is not None:
             _put(os.open(write, os.O_PATH), str(write))
-        own, kept = os.open(f"/proc/{os.getpid()}", os.O_PATH), os.open(f"/proc/{_KEPT}", os.O_PATH)
+        own = os.open(f"/proc/{os.getpid()}", os.O_PATH)
+        names = [name for name in (*_KEPT, *(DRIVERS if with_drivers else ())) if os.path.exists(f"/proc/{name}")]
+        kept = {Path("/proc", name): os.open(f"/proc/{name}", os.O_PATH) for name in names}
+        folders = {path for path in kept if path.is_dir()}
         _checked(_libc().mount(b"none", b"/proc", b"tmpfs", _NO_SUID_DEVICES_PROGRAMS, b"mode=755,size=64k"))
         os.mkdir(f"/proc/{os.getpid()}")
         os.symlink(str(os.getpid()), "/proc/self")
         os.symlink(f"{os.getpid()}/task/{os.getpid()}", "/proc/thread-self")
-        Path(f"/proc/{_KEPT}").touch()
         _put(own, f"/proc/{os.getpid()}")
-        _put(kept, f"/proc/{_KEPT}")
+        for path, handle in kept.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir() if path in folders else path.touch()
+            _put(handle, str(path))
         _set(b"/", add=_READ_ONLY)
         if write is not None:
             _set(os.fsencode(write), remove=_READ_ONLY)

@@ -59,9 +59,13 @@ def own_process_paths() -> tuple[Path, ...]:
     return tuple(Path(f"/proc/{os.getpid()}/{name}") for name in ("maps", "mem", "stat", "statm", "cmdline"))
 
 
-def accelerator_devices() -> tuple[Path, ...]:
-    """The NVIDIA devices of this machine, for runs that compute there."""
-    return tuple(path for pattern in ("nvidia*", "nvidia-caps/*") for path in sorted(Path("/dev").glob(pattern)))
+DEVICES = Path("/dev")
+
+
+def accelerator_devices(device: str = "cuda") -> tuple[Path, ...]:
+    """The NVIDIA devices of this machine, for what computes on `device`: none for the processor."""
+    found = (path for pattern in ("nvidia*", "nvidia-caps/*") for path in sorted(DEVICES.glob(pattern)))
+    return tuple(path for path in found if not path.is_dir()) if device != "cpu" else ()
 
 
 def passed_on(**more: str) -> dict[str, str]:
@@ -78,7 +82,7 @@ def contestant_policy(checkpoint: Path, device: str, threads: int) -> Policy:
     """For answering the judge: weights and the workspace to read, nothing to write; threads if it computes so."""
     return Policy(
         read=(checkpoint.absolute(), _workspace()),
-        devices=() if device == "cpu" else accelerator_devices(),
+        devices=accelerator_devices(device),
         env=passed_on(FOUNDRY_WORKSPACE=str(_workspace())),
         threads=threads > 1 or device != "cpu",
     )

@@ -48,7 +48,8 @@ class ChildHandle:
         """printed: a file for what it prints, up to a bound; otherwise that goes where this process prints."""
         places = {"FOUNDRY_CACHE": folder, "HOME": folder, "TMPDIR": folder, "TORCHINDUCTOR_CACHE_DIR": folder}
         env = passed_on(FOUNDRY_WORKSPACE=str(workspace), **{name: str(place) for name, place in places.items()})
-        policy = policy_for(folder, workspace, memory_bytes, env)
+        # what is only measured or checked names no device, and is computed on the processor
+        policy = policy_for(folder, workspace, memory_bytes, env, payload.get("device", "cpu"))
         order = Order(target, payload, policy, tier)
         ours, theirs = socket.socketpair()
         self._prints, page = os.pipe()  # not the file itself, whose name would say why it runs

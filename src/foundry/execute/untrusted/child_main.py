@@ -28,7 +28,7 @@ from foundry.execute.linux import die_with_parent
 from foundry.execute.progress_channel import Line
 from foundry.execute.untrusted.batch_feed import Block
 from foundry.execute.worker import outcome
-from foundry.sandbox import Policy, confine, wrap
+from foundry.sandbox import Policy, accelerator_devices, confine, wrap
 
 _LOWEST = 3  # above what is read from, printed to and complained to
 PRELOAD = ("torch._dynamo", "foundry.train.worker")
@@ -133,9 +133,10 @@ def _keep_only(end: socket.socket, block: Block | None) -> tuple[socket.socket, 
     return socket.socket(fileno=_LOWEST), block
 
 
-def policy_for(folder: Path, workspace: Path, memory_bytes: int, env: dict[str, str]) -> Policy:
-    """What such a process may reach: `folder` to write in, `workspace` to read."""
+def policy_for(folder: Path, workspace: Path, memory_bytes: int, env: dict[str, str], device: str = "cpu") -> Policy:
+    """What such a process may reach: `folder` to write in, `workspace` to read, and what it computes on."""
     return Policy(
+        devices=accelerator_devices(device),
         read=(workspace,),
         write=folder,
         env=env,

@@ -1,4 +1,5 @@
-"""Who may look at the live page: this machine's browser, at this address, by GET; from elsewhere with a token only.
+"""Who may ask a server of ours, and where it listens: this machine, at this address; from elsewhere with a token only.
+The live page answers a browser's GET, and no other.
 
 A name that an attacker lets point here (DNS rebinding) is known by the Host it comes with, another site's script by its
 Origin. May not: know what is shown.
@@ -6,6 +7,7 @@ Origin. May not: know what is shown.
 
 from __future__ import annotations
 
+import errno
 import hmac
 import ipaddress
 import os
@@ -17,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, final
 from urllib.parse import parse_qs
 
-from foundry.core.errors import RequestError
+from foundry.core.errors import RequestError, WorkError
 from foundry.interface.web.page import policy
 
 Message = MutableMapping[str, Any]
@@ -64,6 +66,28 @@ def _is_digits(host: str) -> bool:
     return True
 
 
+def listening(host: str, port: int, ports: int, option: str) -> socket.socket:
+    """A socket on the first free port of so many from `port` on; 0: any. Raises RequestError for an address that isn't
+    there, WorkError where all are in use; both name the option that was given."""
+    try:
+        family, *_, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise RequestError("serve.no_host", option, f"no such address: {error.strerror}", got=host) from None
+    for each in range(port, min(port + ports, 65536)) if port else (0,):
+        made = socket.socket(family, socket.SOCK_STREAM)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that was killed leaves its port waiting
+        try:
+            made.bind((where[0], each, *where[2:]))
+            made.listen(128)
+            return made
+        except OSError as error:
+            made.close()
+            if error.errno != errno.EADDRINUSE:
+                raise RequestError("serve.no_port", option, str(error.strerror), got=f"{host}:{each}") from None
+    busy = f"port {port} is in use" if ports == 1 else f"{ports} ports from {port} on are in use"
+    raise WorkError("serve.no_port", option, busy, hint="name another")
+
+
 def read_token(path: Path) -> str:
     """The token in a file that only its owner may read. Raises RequestError."""
     try:
@@ -86,12 +110,18 @@ def read_token(path: Path) -> str:
 
 @final
 class Guard:
-    """An ASGI app in front of another: refuses with 421, 403, 405 or 401; adds the headers of every answer."""
+    """An ASGI app in front of another: refuses with 421, 403, 405 or 401; adds the headers of every answer.
 
-    def __init__(self, app: App, address: Address, token: str | None = None) -> None:
-        self._app, self._address, self._token = app, address, token
+    page: whether it is for browsers, which only look and keep the token in a cookie; else for programs, which bring it
+    each time."""
+
+    def __init__(self, app: App, address: Address, token: str | None = None, *, page: bool = True) -> None:
+        self._app, self._address, self._token, self._page = app, address, token, page
 
     async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
         if scope["type"] != "http":
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1008})
@@ -119,10 +149,12 @@ class Guard:
             origin.startswith("http://") and self._address.is_meant_by(origin.removeprefix("http://"))
         ):
             return 403, "another site may not ask", []
-        if scope["method"] != "GET":
+        if self._page and scope["method"] != "GET":
             return 405, "there is nothing here but to look at", [(b"allow", b"GET")]
         if self._token is None or self._knows(headers):
             return 0, "", []
+        if not self._page:
+            return 401, "this server wants its token: Authorization: Bearer …", [(b"www-authenticate", b"Bearer")]
         given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
         if scope["path"] == "/" and self._is_token(given):
             kept = f"{COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path=/"
@@ -131,7 +163,7 @@ class Guard:
 
     def _knows(self, headers: dict[str, str]) -> bool:
         try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE) if self._page else None
         except CookieError:
             cookie = None
         bearer = headers.get("authorization", "").removeprefix("Bearer ")

@@ -6,18 +6,16 @@ Each answer opens the ledger anew and only reads; what is told as it happens is 
 from __future__ import annotations
 
 import asyncio
-import errno
 import json
-import socket
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-from foundry.core.errors import FoundryError, RequestError, WorkError
+from foundry.core.errors import FoundryError, RequestError
 from foundry.documents.page import Served
 from foundry.interface.web import page, views
-from foundry.interface.web.guard import Address, App, Guard, is_loopback, read_token
+from foundry.interface.web.guard import Address, App, Guard, is_loopback, listening, read_token
 from foundry.interface.web.live import Cursor, Watch
 from foundry.ledger.queries import reading
 
@@ -121,9 +119,8 @@ def serve(
     token = read_token(token_file) if token_file is not None else None
     with reading() as file:
         name, _ = views.campaign_of(file, campaign)
-    listening = _bound(host, port)
-    with listening:
-        address = Address(host.lower(), listening.getsockname()[1])
+    with listening(host, port, PORTS, "--port") as bound:
+        address = Address(host.lower(), bound.getsockname()[1])
         ends: list[uvicorn.Server] = []
         served = app(address, token, campaign, lambda: bool(ends and ends[0].should_exit))
         config = uvicorn.Config(
@@ -133,24 +130,4 @@ def serve(
         ends.append(uvicorn.Server(config))
         moved = f"port {port} is in use" if port and address.port != port else ""
         told(Served(url=address.url, host=address.host, port=address.port, campaign=name), moved)
-        ends[0].run(sockets=[listening])
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    """A socket on the first free port from `port` on; 0: any."""
-    try:
-        family, *_, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError as error:
-        raise RequestError("serve.no_host", "--host", f"no such address: {error.strerror}", got=host) from None
-    for each in range(port, min(port + PORTS, 65536)) if port else (0,):
-        made = socket.socket(family, socket.SOCK_STREAM)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that was killed leaves its port waiting
-        try:
-            made.bind((where[0], each, *where[2:]))
-            made.listen(128)
-            return made
-        except OSError as error:
-            made.close()
-            if error.errno != errno.EADDRINUSE:
-                raise RequestError("serve.no_port", "--port", str(error.strerror), got=f"{host}:{each}") from None
-    raise WorkError("serve.no_port", "--port", f"{PORTS} ports from {port} on are in use", hint="name another --port")
+        ends[0].run(sockets=[bound])
