@@ -71,5 +71,10 @@ class GroupedHeads(nn.Module):
             q_PBHTE, k_PBKTE = self.query_norm(q_PBHTE), self.key_norm(k_PBKTE)
         q_PBHTE = side.position.rotate(q_PBHTE, side.offset)
         k_PBKTE = side.position.rotate(k_PBKTE, side.offset)
+        q_PBHTE = self.tempered(q_PBHTE, side.offset)
         k_PBKSE, v_PBKSE = side.remember(self.layer, k_PBKTE, v_PBKTE)
         return join_heads(attend(q_PBHTE, k_PBKSE, v_PBKSE, side, self.window))
+
+    def tempered(self, q_PBHTE: Tensor, offset: int) -> Tensor:
+        """Queries as scores are to have them; the first one stands at `offset`."""
+        return q_PBHTE

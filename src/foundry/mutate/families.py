@@ -32,7 +32,17 @@ def _mha(part: Values) -> Values:
 
 def _adamw_lr(part: Values) -> float:
     """The rate that AdamW would have in this optimizer's place; Lion's is a fifth (Chen et al. 2023)."""
-    return {"muon": part.get("adam_lr"), "lion": scaled(part["lr"], 5)}.get(part["kind"]) or part["lr"]
+    own = {"muon": part.get("adam_lr"), "normuon": part.get("adam_lr"), "lion": scaled(part["lr"], 5)}
+    return own.get(part["kind"]) or part["lr"]
+
+
+def _as_adamw(kind: str, what: str) -> Preset:
+    return Preset(kind, f"{what}, at AdamW's rate", lambda part: {"lr": _adamw_lr(part)})
+
+
+def _by_matrix(kind: str, what: str) -> Preset:
+    what = f"{what} at rate 0.02 for matrices, AdamW at its old rate for the rest"
+    return Preset(kind, what, lambda part: {"lr": 0.02, "adam_lr": _adamw_lr(part)})
 
 
 PRESETS: dict[str, dict[str, Preset]] = {
@@ -44,10 +54,18 @@ PRESETS: dict[str, dict[str, Preset]] = {
     "optimizer": {
         "adamw": Preset("adamw", "AdamW; from Lion at 5 times its rate", lambda part: {"lr": _adamw_lr(part)}),
         "lion": Preset("lion", "Lion, at a fifth of AdamW's rate", lambda part: {"lr": scaled(_adamw_lr(part), 0.2)}),
-        "muon": Preset(
-            "muon",
-            "Muon at rate 0.02 for matrices, AdamW at its old rate for the rest",
-            lambda part: {"lr": 0.02, "adam_lr": _adamw_lr(part)},
+        "muon": _by_matrix("muon", "Muon"),
+        "normuon": _by_matrix("normuon", "NorMuon"),
+        "cautious_adamw": _as_adamw("cautious_adamw", "Cautious AdamW"),
+        "adam_mini": _as_adamw("adam_mini", "Adam-mini"),
+        "adopt": _as_adamw("adopt", "ADOPT"),
+        "soap": _as_adamw("soap", "SOAP"),
+    },
+    "position": {
+        "rope_1024": Preset(
+            "partial_rope",
+            "rope on half of the channels, and no pair slower than base 1,024 (Jordan et al. 2024, modded-nanogpt)",
+            lambda part: {"share": 0.5, "base": 1024.0},
         ),
     },
     "tokenizer": {"bpe_512": Preset("bpe", "byte-pair encoding with 512 ids", lambda part: {"vocab_size": 512})},

@@ -70,7 +70,7 @@ class Muon(torch.optim.Optimizer):
         momenta = [self.state[weight]["momentum"] for weight in weights]
         torch._foreach_lerp_(momenta, slopes, 1 - group["momentum"])
         ahead = torch._foreach_lerp(slopes, momenta, group["momentum"])  # Nesterov's look ahead
-        steps = orthogonal_by_shape(ahead, group["iterations"])
+        steps = self._finished(group, weights, orthogonal_by_shape(ahead, group["iterations"]))
         lr = group["lr"]  # a number, or one in the device's memory: it is not to be read here
         if group["weight_decay"] and not group["cautious"]:
             torch._foreach_mul_(weights, 1 - lr * group["weight_decay"])
@@ -82,6 +82,10 @@ class Muon(torch.optim.Optimizer):
         scales = [lr * math.sqrt(max(1.0, weight.shape[-2] / weight.shape[-1])) for weight in weights]
         torch._foreach_mul_(steps, scales)
         torch._foreach_sub_(weights, steps)
+
+    def _finished(self, group: dict[str, Any], weights: list[Tensor], steps: list[Tensor]) -> list[Tensor]:
+        """The orthogonal steps as they are to be taken."""
+        return steps
 
     def _step_adam(self, group: dict[str, Any], weights: list[Tensor]) -> None:
         for weight in weights:

@@ -1,0 +1,14 @@
+"""SiLU (Elfwing et al. 2018), also called swish, between two matrices. May not: let tokens meet."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import nn
+
+from foundry.modules.activation import ActivationConfig
+from foundry.modules.feedforward import Plain
+
+
+class Config(ActivationConfig):
+    def build(self, width: int) -> nn.Module:
+        return Plain(width, self.ratio, F.silu)
