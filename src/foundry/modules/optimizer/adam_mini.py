@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from foundry.modules.adaptive import Adaptive, AdaptiveConfig, adam_direction
+from foundry.modules.optimizer._adaptive import Adaptive, AdaptiveConfig, adam_direction
 
 
 class Config(AdaptiveConfig):

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from foundry.modules.adaptive import Adaptive, AdaptiveConfig
 from foundry.modules.optimizer import Betas
+from foundry.modules.optimizer._adaptive import Adaptive, AdaptiveConfig
 
 
 class Config(AdaptiveConfig):

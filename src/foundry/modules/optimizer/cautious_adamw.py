@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from foundry.modules.adaptive import Adaptive, AdaptiveConfig, adam_direction
+from foundry.modules.optimizer._adaptive import Adaptive, AdaptiveConfig, adam_direction
 
 
 class Config(AdaptiveConfig):

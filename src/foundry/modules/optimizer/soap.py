@@ -13,8 +13,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from foundry.modules.adaptive import Adaptive, AdaptiveConfig, adam_direction
 from foundry.modules.optimizer import Beta, Weight
+from foundry.modules.optimizer._adaptive import Adaptive, AdaptiveConfig, adam_direction
 
 
 class Config(AdaptiveConfig):
