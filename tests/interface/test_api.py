@@ -42,7 +42,7 @@ READS = {
 
 SERVES = {"serve", "mcp"}
 """Verbs that say something long before they end."""
-REFUSED = {"sample", "stop", "curve", "track"}
+REFUSED = {"sample", "stop", "curve", "track", "export"}
 """Verbs that this place has nothing for: nothing runs, no run has left a file, no tracker is installed."""
 
 
@@ -75,6 +75,7 @@ def calls(promoted: Campaign) -> dict[str, list[tuple[tuple[str, ...], dict[str,
         "stop": [((), {})],
         "clean": [((), {"older": "1d", "dry_run": True})],
         "curve": [((run,), {})],
+        "export": [((run,), {"to": "out", "format": "foundry"})],
         "report": [((), {"html": "page.html"})],
         "track": [(("mlflow",), {})],
         "kinds": [((), {})],

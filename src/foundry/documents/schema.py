@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from foundry.core.files import SCHEMA
-from foundry.documents import budget, campaign, comparison, failure, mcp, page, recipes, runs, sweep, underway
+from foundry.documents import budget, campaign, comparison, exports, failure, mcp, page, recipes, runs, sweep, underway
 from foundry.documents.document import Document, hints
 
 VERBS: dict[str, tuple[type[Document], ...]] = {
@@ -46,6 +46,7 @@ VERBS: dict[str, tuple[type[Document], ...]] = {
     "mutate": (recipes.Catalogue, recipes.Mutated),
     "data": (recipes.Prepared,),
     "sample": (recipes.Sampled,),
+    "export": (exports.Exported, exports.ExportTargets),
     "revert": (budget.Reverted,),
     "check": (recipes.Checked,),
     "adopt": (recipes.Adopted,),

@@ -44,7 +44,7 @@ def sample(
         hint = make_again(row.run)
         raise WorkError("sample.no_weights", str(weights.parent), "this run's weights are gone or torn", hint=hint)
     recipe = queries.recipe(row.recipe)
-    tokenizer = _tokenizer(row, recipe.content)
+    tokenizer = tokenizer_of(row, recipe.content)
     asked = {
         "model": recipe.content["model"],
         "vocab_size": tokenizer.vocab_size,
@@ -88,7 +88,7 @@ def continued(
     return {"ids": out[0].tolist()}
 
 
-def _tokenizer(row: RunRow, content: dict[str, Any]) -> Tokenizer:
+def tokenizer_of(row: RunRow, content: dict[str, Any]) -> Tokenizer:
     """The run's own; of a time when none was kept, that of its corpus, if it is still what it was."""
     file = tokenizer_file(row.data_hash)
     if file.is_file():

@@ -7,9 +7,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from foundry.documents import budget, campaign, comparison, mcp, page, recipes, runs, sweep, underway
+from foundry.documents import budget, campaign, comparison, exports, mcp, page, recipes, runs, sweep, underway
 from foundry.documents.document import Document
-from foundry.interface import report, report_campaign, report_code, report_page, report_show, report_underway
+from foundry.interface import (
+    report,
+    report_campaign,
+    report_code,
+    report_models,
+    report_page,
+    report_show,
+    report_underway,
+)
 from foundry.interface.terminal import console, emit
 
 PRINTERS: dict[type[Document], Callable[[Any], None]] = {
@@ -53,6 +61,8 @@ PRINTERS: dict[type[Document], Callable[[Any], None]] = {
     recipes.Adopted: report_code.adopted,
     recipes.Checked: report_code.checked,
     recipes.Rebuilt: report_code.rebuilt,
+    exports.Exported: report_models.exported,
+    exports.ExportTargets: report_models.targets,
     recipes.Sampled: lambda document: console.print(document.text),
 }
 
@@ -68,6 +78,8 @@ def exit_code(document: Document) -> int:
             return int(document.status != "done")
         case budget.Verified() | recipes.Checked():
             return int(not document.ok)
+        case exports.Exported():
+            return int(document.verified is not None and not document.verified.ok)
         case campaign.Reproduced():
             return int(not document.reproduced)
         case sweep.Sweep():

@@ -28,6 +28,7 @@ from foundry.interface import (
     cli_code,
     cli_init,
     cli_jobs,
+    cli_models,
     cli_page,
     cli_read,
     cli_underway,
@@ -103,6 +104,7 @@ class Project:
     stop = _method(cli_underway.stop)
     clean = _method(cli_underway.clean)
     curve = _method(cli_underway.curve)
+    export = _method(cli_models.export)
     check = _method(cli_code.check)
     adopt = _method(cli_code.adopt)
     rebuild = _method(cli_code.rebuild)

@@ -24,6 +24,7 @@ from foundry.interface import (
     cli_init,
     cli_jobs,
     cli_mcp,
+    cli_models,
     cli_page,
     cli_read,
     cli_underway,
@@ -50,6 +51,7 @@ cli_page.register(app)
 cli_jobs.register(app)
 cli_mcp.register(app)
 cli_underway.register(app)
+cli_models.register(app)
 cli_code.register(app)
 
 

@@ -128,6 +128,13 @@ def lineage(baseline: str, path: Path | None = None) -> list[PromotionRow]:
     return [PromotionRow.from_dict(_promotion(row)) for row in rows]
 
 
+def promotions_to(recipe: str) -> list[PromotionRow]:
+    """The entries of any line that made this recipe, by its whole fingerprint, champion; oldest first."""
+    with reading() as file:
+        rows = file.rows(_LINEAGE.replace("track = ?", "to_fp = ?"), recipe) if file is not None else []
+    return [PromotionRow.from_dict(_promotion(row)) for row in rows]
+
+
 def run(prefix: str, path: Path | None = None) -> RunRow:
     """The one run whose id is or begins with `prefix`, as `log` has it. Raises RequestError as `show` does."""
     with reading(path) as file:

@@ -84,15 +84,16 @@ def discard(folder: Path) -> None:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def load_weights(folder: Path, model: nn.Module | None = None) -> dict[str, Tensor]:
+def load_weights(folder: Path, model: nn.Module | None = None, last: bool = False) -> dict[str, Tensor]:
     """The judged weights of a checkpoint, on the CPU: the average if there is one. By parameter name, a tied one once.
+    last: those of the last step in any case.
 
     With a model, they are checked against it and put into it. Raises WorkError for a checkpoint that is missing, torn,
     altered, reached through a link, or doesn't fit.
     """
     with _opened(folder) as handle:
         entries = _manifest(handle, folder)
-        name = AVERAGE if AVERAGE in entries else MODEL
+        name = MODEL if last or AVERAGE not in entries else AVERAGE
         tensors = _tensors(_verified(handle, folder, name, entries), folder / name)
     if model is not None:
         own = {each: parameter.detach() for each, parameter in model.named_parameters()}
