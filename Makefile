@@ -13,7 +13,7 @@ help:
 	@echo "make cheats   every cheat that ships, against the judge and a plain evaluator (about three quarters of an hour on one core)"
 	@echo "make soak     campaigns under hundreds of kills, one of ten thousand runs, one of ten thousand promotions (an hour on two cores)"
 	@echo "make check    ruff, pyright and the layering"
-	@echo "make check-clients  the page in a real browser during a real campaign, the notebook in a real kernel, trackers read back (some minutes; needs Debian's chromium)"
+	@echo "make check-clients  the page in a real browser during a real campaign, the notebook in a real kernel, trackers read back, the MCP inspector, a part that an agent wrote and promoted (some minutes; needs Debian's chromium)"
 	@echo "make check-wheel  builds the distributions and spends a first evening with each, in empty folders (some minutes)"
 	@echo "make docs     the site, into docs/_build/html"
 	@echo "make bench    speed; with NANOGPT=DIR TEXT=FILE also against a checkout of karpathy/nanoGPT"
@@ -57,6 +57,8 @@ check-clients: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check nbclient ipykernel
 	$(BIN)/python -m clients.notebook
 	$(BIN)/python -m clients.trackers
+	$(BIN)/python -m clients.inspector
+	$(BIN)/python -m clients.agent_code
 
 # needs no install: nothing of the checkout but what it builds is used
 check-wheel:
