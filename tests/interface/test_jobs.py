@@ -41,7 +41,7 @@ def test_a_job_outlives_who_asked_and_is_waited_for_seen_and_stopped_by_others(
     asker.wait()
     assert asked["begun"] and asked["state"] == "running"
     assert told(capsys, "start", *LONG, "--key", "night") == {**asked, "begun": False}
-    while not (seen := told(capsys, "wait", "night", "--seconds", "0.5"))["runs"]:
+    while not ((seen := told(capsys, "wait", "night", "--seconds", "0.5"))["runs"] and seen["said"]):
         assert seen["state"] == "running" and seen["result"] is None and seen["exit_code"] is None
     assert seen["runs"][0]["name"] == "long" and any("train long" in line for line in seen["said"])
     (worker,) = told(capsys, "ps")["processes"]
