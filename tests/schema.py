@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -35,6 +36,10 @@ def faults(value: Any, rule: dict[str, Any], at: str = "$") -> Iterator[str]:
         isinstance(value, TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool)) for kind in kinds
     ):
         return (yield f"{at}: {value!r:.80} is no {' or '.join(kinds)}")
+    if isinstance(value, str) and not (
+        len(value) <= rule.get("maxLength", len(value)) and re.search(rule.get("pattern", ""), value)
+    ):
+        yield f"{at}: {value!r:.80} is no such text"
     if isinstance(value, list) and "items" in rule:
         if not rule.get("minItems", 0) <= len(value) <= rule.get("maxItems", len(value)):
             yield f"{at}: {len(value)} items"
@@ -57,3 +62,8 @@ def check(document: dict[str, Any], verb: str = "") -> dict[str, Any]:
     found = list(faults(document, rules[verb] if verb else {"anyOf": list(rules.values())}))
     assert not found, f"{verb}: " + "; ".join(found[:5])
     return document
+
+
+def text(frame: dict[str, str] | None) -> str:
+    """What stands in a frame, as it was."""
+    return json.loads(frame["untrusted"]) if frame is not None else ""

@@ -188,6 +188,9 @@ class WorldField:
     def apply(self, base: Point, word: str) -> Point:
         return self.world.space.apply(base, word)
 
+    def content(self, base: Point) -> dict[str, object]:
+        return {}
+
     def gather(self, wanted: Sequence[RunRequest]) -> list[RunOutcome]:
         scores = [self.world.run(each.point, each.seed, split=each.split) for each in wanted]
         return [RunOutcome(score, FULL, None if score is not None else "nan") for score in scores]

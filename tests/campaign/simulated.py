@@ -37,6 +37,9 @@ class Simulated:
         """True bits per byte."""
         return 3.0 - sum(self.effects[part] for part in point.split("+") if part)
 
+    def content(self, base: Point) -> dict[str, object]:
+        return {}
+
     def gather(self, wanted: Sequence[RunRequest]) -> list[RunOutcome]:
         self.asked += wanted
         return [self._outcome(each) for each in wanted]

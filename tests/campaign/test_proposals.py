@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from foundry.campaign.live_environment import LiveEnvironment
+from foundry.core.untrusted import framed
 from foundry.interface.cli import main
 from foundry.ledger.ledger import Ledger
 from foundry.recipe import Recipe
 from tests.home import small_lab
+from tests.schema import text
 
 BASELINE = Path("experiments/baseline.yaml")
 
@@ -49,17 +51,18 @@ def test_a_proposal_is_listed_and_can_be_taken_back_while_it_waits(
     with Ledger.open() as ledger:
         ledger.proposals.take()
         taken = said(capsys, "proposals", "--withdraw", "1", code=2)["error"]
-        assert "taken" in taken["message"] and said(capsys, "proposals", "--withdraw", "9", code=2)
+        assert "taken" in text(taken["message"]) and said(capsys, "proposals", "--withdraw", "9", code=2)
         withdrawn = said(capsys, "proposals", "--withdraw", "2", "--why", "tried by hand")
         result = withdrawn.pop("result")
-        assert result["reason"] == "withdrawn: tried by hand" and result["gain_bpb"] is None
+        assert text(result["reason"]) == "withdrawn: tried by hand" and result["gain_bpb"] is None
         assert withdrawn == {
-            "schema": 1,
-            "proposal": 2, "mutation": "norm:rmsnorm", "why": "a guess", "who": "anna", "status": "refused",
+            "schema": 2,
+            "proposal": 2, "mutation": "norm:rmsnorm", "why": framed("a guess"), "who": framed("anna"),
+            "status": "refused",
         }  # fmt: skip
         listed = said(capsys, "proposals")
         assert [row["status"] for row in listed["proposals"]] == ["queued", "refused", "taken"]
-        assert listed["waiting"] == 1 and {**listed["proposals"][1], "schema": 1} == {**withdrawn, "result": result}
+        assert listed["waiting"] == 1 and {**listed["proposals"][1], "schema": 2} == {**withdrawn, "result": result}
         following = ledger.proposals.take()
         assert following is not None and following["mutation"] == "lr:5e-3"
     assert main(["proposals", "--status", "refused"]) == 0

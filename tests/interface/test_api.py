@@ -18,6 +18,7 @@ from foundry.core import places
 from foundry.core.files import as_document
 from foundry.documents import page, runs, schema
 from foundry.documents.campaign import Campaign
+from foundry.documents.failure import Failure
 from foundry.interface import jobs, options
 from foundry.interface.cli import main
 from foundry.ledger.lease import Owner
@@ -124,7 +125,9 @@ def test_every_verb_is_a_method_with_the_keys_of_its_command(
             try:
                 document = getattr(project, verb)(*called[0], **called[1])
             except foundry.FoundryError as error:
-                assert verb in REFUSED and printed == as_document(error.to_json()), f"{verb}: {error}, {printed}"
+                assert verb in REFUSED and printed == as_document(Failure.of(error).to_dict()), (
+                    f"{verb}: {error}, {printed}"
+                )
                 continue
             answered = as_document(document.to_dict())
             assert type(document) in schema.VERBS[verb] and "error" not in printed, f"{verb}: {printed}"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from foundry.ledger import queries
 from foundry.ledger.ledger import Ledger
+from tests import schema
 from tests.home import write_tiny
 from tests.interface.test_commands import SMALL, document, run, start
 
@@ -95,7 +96,7 @@ def test_one_candidate_that_crashes_hangs_or_diverges_ends_alone_with_its_reason
         "norm:nans": ("failed", "nan"),
         "norm:rmsnorm": ("done", None),
     }
-    assert "boom" in next(row for row in swept["candidates"] if row["mutation"] == "norm:boom")["detail"]
+    assert "boom" in schema.text(next(row["detail"] for row in swept["candidates"] if row["mutation"] == "norm:boom"))
 
 
 BROKEN = '''"""A norm that fails when it is trained."""

@@ -69,6 +69,6 @@ def test_odd_arguments_end_in_one_of_three_codes_and_never_in_a_traceback(
         assert "Traceback" not in err and "internal.error" not in out + err, f"{arguments}: {err}"
         assert not code or err.count("\n") >= 1, arguments
         if "--json" in arguments and "--help" not in arguments:
-            assert json.loads(out)["schema"] == 1, arguments
+            assert json.loads(out)["schema"] == 2, arguments
         assert Path("experiments/baseline.yaml").read_bytes() == baseline, arguments
         shutil.rmtree("runs", ignore_errors=True)

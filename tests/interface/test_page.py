@@ -17,6 +17,7 @@ import pytest
 
 from clients.large_ledger import make
 from foundry.core.errors import RequestError
+from foundry.core.untrusted import framed
 from foundry.documents.campaign import Campaign
 from foundry.documents.page import Candidate
 from foundry.interface.cli import main
@@ -158,9 +159,9 @@ def test_hostile_names_reasons_and_failures_are_data_in_the_file_and_nothing_els
     elements, data = written(path)
     assert [tag for tag, _ in elements.tags] == [tag for tag, _ in clean.tags], "no element came of it"
     assert elements.scripts[1] == page.script() and len(elements.scripts) == 2
-    assert data["page"]["waiting"][0] == {"proposal": 1, "mutation": HOSTILE, "who": HOSTILE, "why": HOSTILE}
-    assert data["page"]["failures"]["latest"][0]["detail"] == HOSTILE and HOSTILE not in path.read_text()
-    careless = path.read_text().replace("\\u003c", "<").replace("\\u003e", ">")
+    assert data["page"]["waiting"][0] == {"proposal": 1, **dict.fromkeys(("mutation", "who", "why"), framed(HOSTILE))}
+    assert data["page"]["failures"]["latest"][0]["detail"] == framed(HOSTILE) and HOSTILE not in path.read_text()
+    careless = path.read_text().replace("\\\\u003c", "<").replace("\\\\u003e", ">")
     assert [tag for tag, _ in Elements(careless).tags] != [tag for tag, _ in clean.tags], "else this test sees nothing"
 
 

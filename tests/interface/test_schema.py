@@ -15,7 +15,7 @@ from foundry.interface.cli import app
 from tests import schema
 from tests.home import ROOT
 
-KINDS = {"schema": 1, "slots": {"norm": {"rmsnorm": "a norm"}}}
+KINDS = {"schema": 2, "slots": {"norm": {"rmsnorm": "a norm"}}, "workspace": {}}
 
 
 def test_the_schema_in_docs_is_made_of_the_documents() -> None:
@@ -31,11 +31,11 @@ def test_every_command_has_a_schema_and_every_document_a_printer() -> None:
 @pytest.mark.parametrize(
     ("document", "verb"),
     [
-        ({**KINDS, "schema": 2}, "kinds"),
-        ({"schema": 1}, "kinds"),
+        ({**KINDS, "schema": 1}, "kinds"),
+        ({"schema": 2}, "kinds"),
         ({**KINDS, "more": 1}, "kinds"),
-        ({"schema": 1, "slots": {"norm": {"rmsnorm": 1}}}, "kinds"),
-        ({"schema": 1, "error": {"code": "x"}}, "kinds"),
+        ({"schema": 2, "slots": {"norm": {"rmsnorm": 1}}}, "kinds"),
+        ({"schema": 2, "error": {"code": "x"}}, "kinds"),
         (KINDS, "log"),
     ],
 )

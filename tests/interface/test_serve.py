@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from foundry.core.errors import RequestError
+from foundry.core.untrusted import framed
 from foundry.documents.campaign import Campaign
 from foundry.interface.cli import main
 from foundry.interface.web import curves, live, serve
@@ -111,7 +112,7 @@ def test_this_machines_own_names_are_answered_with_a_policy_that_lets_nothing_in
 def test_before_anything_has_run_the_page_says_so_and_makes_no_ledger(home: Path) -> None:
     found = ask("/api/page").json
     assert found["page"]["empty"] and found["page"]["champion"] is None
-    assert ask("/api/candidates").json == {"schema": 1, "rows": [], "total": 0, "offset": 0}
+    assert ask("/api/candidates").json == {"schema": 2, "rows": [], "total": 0, "offset": 0}
     assert not Path("runs").exists()
 
 
@@ -203,7 +204,7 @@ def test_a_change_of_the_ledger_brings_a_page_and_a_strange_cursor_a_whole_one(
         ledger.proposals.add("norm:rmsnorm", "<b>why</b>", "somebody")
     watch._took = 0.0
     (event,) = watch.news(cursor)
-    assert event.name == "page" and json.loads(event.data)["page"]["waiting"][0]["why"] == "<b>why</b>"
+    assert event.name == "page" and json.loads(event.data)["page"]["waiting"][0]["why"] == framed("<b>why</b>")
     assert "<" not in event.data and "\n" not in event.data and watch.news(event.cursor) == []
     assert Cursor.parse(str(event.cursor)) == event.cursor
     for strange in ("", "x", "a;b:c", "../..;", f"a;{'0' * 32}:-1", "a;" + f"{'0' * 32}:1," * 99):

@@ -42,7 +42,7 @@ def test_foreign_text_is_shown_as_it_is_and_never_obeyed(text: str, capsys: pyte
         runs.Diff.from_dict({"edits": [{"path": text, "old": text, "new": text}]}),
         runs.Log.from_dict({"runs": [row], "weights": {"runs": 1, "bytes": 1}}),
         runs.RecipeShown.from_dict(recipe),
-        recipes.Kinds(slots={text: {text: text}}),
+        recipes.Kinds(slots={text: {text: text}}, workspace={}),
         recipes.Catalogue.from_dict({"families": [family]}),
         campaign.History.from_dict(history),
     ):

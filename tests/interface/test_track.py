@@ -22,6 +22,7 @@ from foundry.interface.track import export, runs
 from foundry.interface.track.tracker import Point, Run
 from foundry.ledger.ledger import Ledger
 from foundry.ledger.weights import run_folder
+from tests import schema
 from tests.interface.test_underway import told
 from tests.ledger.plain import FACTS, SCORE, a_run
 
@@ -271,7 +272,7 @@ def test_bad_requests_are_one_line(
         losses(begun(ledger), range(1, 3))
     monkeypatch.setattr(Fake, "points", lambda self, points: 1 / 0)
     error = told(capsys, "track", "mlflow", "--into", str(INTO), code=1)["error"]
-    assert error["code"] == "track.failed" and "ZeroDivisionError" in error["message"]
+    assert error["code"] == "track.failed" and "ZeroDivisionError" in schema.text(error["message"])
     monkeypatch.undo()
     monkeypatch.chdir(home)
     monkeypatch.setitem(sys.modules, "wandb", None)

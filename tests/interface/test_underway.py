@@ -17,6 +17,7 @@ from foundry.ledger import stops
 from foundry.ledger.lease import Owner
 from foundry.ledger.ledger import Ledger
 from foundry.ledger.weights import Hold, run_folder, weights_folder
+from tests import schema
 from tests.home import write_tiny
 from tests.interface.test_commands import SMALL, start
 from tests.ledger.plain import FACTS, SCORE, a_run
@@ -42,14 +43,18 @@ def test_what_runs_is_seen_and_stopped_from_another_shell_and_says_who_stopped_i
         time.sleep(0.2)
     (worker,), (run,) = seen["processes"], seen["runs"]
     assert worker["pid"] == run["pid"] == process.pid and worker["runs"] == [run["run"]]
-    assert "train experiments/long.yaml" in worker["command"] and worker["campaign"] is None and worker["user"]
+    assert (
+        "train experiments/long.yaml" in schema.text(worker["command"])
+        and worker["campaign"] is None
+        and worker["user"]
+    )
     assert 0 < run["tokens"] < run["budget_tokens"] and run["eta_seconds"] > 0 and run["since_unix"] <= time.time()
     assert told(capsys, "stop", "0123456789ab", code=2)["error"]["choices"] == [run["run"][:12], str(process.pid)]
     stopped = told(capsys, "stop", run["run"][:8], "--who", "ann")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "stopped by ann, with foundry stop" in err and "the same command" in err
     assert stopped["ended"] and stopped["runs"] == [run["run"]] and weights_folder(run["run"]).is_dir()
-    assert told(capsys, "ps") == {"schema": 1, "processes": [], "runs": []}
+    assert told(capsys, "ps") == {"schema": 2, "processes": [], "runs": []}
     assert foundry.Project(".").log().runs[0].status == "queued"
     assert told(capsys, "stop", code=2)["error"]["code"] == "stop.nothing"
 
@@ -147,7 +152,7 @@ def test_several_are_compared_with_the_first_each_by_itself_and_all_are_read_fir
     several = told(capsys, "compare", base, "experiments/b.yaml", "experiments/c.yaml", *rules)["comparisons"]
     assert [each["arms"][1]["name"] for each in several] == ["b", "c"]
     alone = told(capsys, "compare", base, "experiments/c.yaml", *rules)
-    assert {**alone, "asked": 0} == {"schema": 1, **several[1], "asked": 0}
+    assert {**alone, "asked": 0} == {"schema": 2, **several[1], "asked": 0}
     called = foundry.Project(".").compare(base, "experiments/b.yaml", "experiments/c.yaml", max_pairs=3, alpha=0.2,
                                           judged_bytes=2048, device="cpu")  # fmt: skip
     assert len(called["comparisons"]) == 2

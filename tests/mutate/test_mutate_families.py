@@ -209,7 +209,7 @@ def test_optimizers_lead_to_each_other_with_rates_that_stand_for_the_same(recipe
 
 def test_a_file_in_the_workspace_is_a_variant_at_once(recipe: Recipe, workspace: Path) -> None:
     part(workspace, "attention", "mine", "from foundry.modules.attention import gqa\nclass Config(gqa.Config): pass\n")
-    listed = {variant["name"]: variant["what"] for variant in catalogue()["families"][0]["variants"]}
+    listed = {variant["name"]: variant["says"] for variant in catalogue()["families"][0]["variants"]}
     assert listed["mine"] == "A part of the tests."
     assert "attention:mine" in all_variants(recipe)
     mine, _ = mutate(recipe, "attention:mine")
@@ -220,7 +220,7 @@ def test_a_broken_file_in_the_workspace_is_listed_as_broken_and_hinders_nothing(
     recipe: Recipe, workspace: Path
 ) -> None:
     part(workspace, "attention", "broken", "def")
-    listed = {variant["name"]: variant["what"] for variant in catalogue()["families"][0]["variants"]}
+    listed = {variant["name"]: variant["says"] for variant in catalogue()["families"][0]["variants"]}
     assert "can't be read" in listed["broken"]
     assert all_variants(recipe) == NAMED
     with pytest.raises(RequestError, match=r"code.syntax.*SyntaxError"):

@@ -36,7 +36,7 @@ def test_an_honest_record_verifies_whatever_its_promotions_were(
     assert document["signed"] and document["seals"] > document["promotions"] >= 6 and document["comparisons"] >= 4
     assert main(["verify"]) == 0 and document["head"] in capsys.readouterr().out
     assert main(["verify", "--head", document["head"][:12], "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"schema": 1, **document.to_dict(), "head_found": True}
+    assert json.loads(capsys.readouterr().out) == {"schema": 2, **document.to_dict(), "head_found": True}
     assert ledger_path().read_bytes() == before
 
 

@@ -27,7 +27,7 @@ def complaint(load: Load, value: Any) -> str | None:
     except RequestError as error:
         line = str(error)
         assert line.isprintable() and len(line) < 3000, f"not a line for a terminal: {line!r:.300}"
-        json.dumps(error.to_json(), allow_nan=False)
+        json.dumps(error.plain(), allow_nan=False)
         return line
     return None
 

@@ -259,12 +259,17 @@ class Campaign:
             for number, proposal in taken:
                 if refused := enter(proposal, number):
                     self.suggestions.refuse(number, refused)
+        asked: dict[str, Any] = {}
         room = batch - len(entries) - (0 if look is None else max(1, batch // 4))
         if room > 0 and not (self.strategy.roams and look is not None):
             words = self.field.mutations(base)
-            scene = Scene(words, lambda w: self._is_new(base, w, seen), rng, lambda w: self._changes(base, w))
+            scene = Scene(
+                words, lambda w: self._is_new(base, w, seen), rng, lambda w: self._changes(base, w),
+                lambda w: self._refusal(base, w), lambda: self.field.content(base),
+            )  # fmt: skip
             for proposal in self.strategy.ask(scene, room):
                 enter(proposal, None)
+            asked = {"asked": self.strategy.asked} if self.strategy.asked else {}
         if look is not None:
             stacks = look.stacks() if self.strategy.roams else []
             for each in look.wanted(stacks):
@@ -280,7 +285,7 @@ class Campaign:
         settling = look is not None and state.idle < self.policy.settle_rounds and len(state.eligible) > 1
         if not (new or settling or (look is None and state.base_failed)):
             return None
-        return {"kind": "round", "base": base, "seed": state.next_seed, "entries": entries}
+        return {"kind": "round", "base": base, "seed": state.next_seed, "entries": entries, **asked}
 
     def _is_new(self, base: Point, word: str, seen: set[Point]) -> bool:
         try:
@@ -288,6 +293,13 @@ class Campaign:
         except FoundryError:
             return False
         return point not in self.state.known and point not in seen
+
+    def _refusal(self, base: Point, word: str) -> FoundryError | None:
+        try:
+            self.field.apply(base, word)
+        except FoundryError as error:
+            return error
+        return None
 
     def _changes(self, base: Point, word: str) -> bool:
         try:
@@ -304,7 +316,11 @@ class Campaign:
         """Fold an event in, and tell the strategy what it says."""
         self.state.fold(event)
         if event["kind"] == "recoded":
-            self.strategy = make(self.strategy.name)
+            self.strategy = make(self.strategy.name, self.strategy.whom)
+        elif event["kind"] == "opened":
+            self.strategy.recall(None)
+        elif event["kind"] == "round" and "asked" in event:
+            self.strategy.recall(event["asked"])
         elif event["kind"] == "raced":
             for trial in event["trials"]:
                 self.strategy.tell(trial)

@@ -55,6 +55,10 @@ class Environment(Protocol):
         fit."""
         ...
 
+    def content(self, base: Point) -> dict[str, Any]:
+        """The recipe as plain data; nothing where a point is none."""
+        ...
+
     def gather(self, wanted: Sequence[RunRequest]) -> list[RunOutcome]:
         """The outcomes in the order asked, trained side by side where need be. The same again is the same at once."""
         ...

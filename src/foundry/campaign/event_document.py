@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from foundry.campaign.state import Event
-from foundry.documents.campaign import Certification, Trial
+from foundry.documents.campaign import Certification, Question, Trial
 
 TRIAL = {
     "word": "mutation",
@@ -26,6 +26,12 @@ TRIAL = {
 def trial(record: dict[str, Any]) -> Trial:
     """A candidate of a round, or what a proposal has of it."""
     return Trial.from_dict({name: record[key] for key, name in TRIAL.items() if key in record})
+
+
+def question(asked: dict[str, Any]) -> Question:
+    """What a round asked of somebody else."""
+    refused = [{"mutation": each["word"], "code": each["code"], "why": each["why"]} for each in asked["refused"]]
+    return Question.from_dict({**asked, "refused": refused})
 
 
 def certification(event: Event) -> Certification | None:

@@ -7,9 +7,18 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from typing import Any
 
-from foundry.campaign.event_document import certification, trial
+from foundry.campaign.event_document import certification, question, trial
 from foundry.campaign.proposals import told as proposal
-from foundry.documents.campaign import Certification, FamilyTried, History, MutationTried, Proposal, Totals, Trial
+from foundry.documents.campaign import (
+    Certification,
+    FamilyTried,
+    History,
+    MutationTried,
+    Proposal,
+    Question,
+    Totals,
+    Trial,
+)
 from foundry.ledger.file import LedgerFile
 from foundry.ledger.ledger import Ledger
 from foundry.ledger.queries import reading
@@ -23,6 +32,7 @@ def history(limit: int, word: str = "", offset: int = 0) -> History:
     there is."""
     trials: deque[Trial] = deque(maxlen=offset + limit + 1)
     certifications: deque[Certification] = deque(maxlen=offset + limit + 1)
+    questions: deque[Question] = deque(maxlen=offset + limit)
     families: dict[str, dict[str, Any]] = {}
     mutations: dict[str, dict[str, Any]] = {}
     statuses: Counter[str] = Counter()
@@ -31,7 +41,11 @@ def history(limit: int, word: str = "", offset: int = 0) -> History:
     asked: dict[str, int] = {}
     with reading() as file:
         known = file is not None and file.row("SELECT 1 FROM sqlite_master WHERE name = 'events'") is not None
-        for event in _events(file, ("raced", "certified", "pruned")) if file is not None and known else ():
+        for event in _events(file, ("round", "raced", "certified", "pruned")) if file is not None and known else ():
+            if event["kind"] == "round":
+                if "asked" in event:
+                    questions.append(question(event["asked"]))
+                continue
             if event["kind"] != "raced":
                 if (told := certification(event)) is not None:
                     certifications.append(told)
@@ -54,6 +68,7 @@ def history(limit: int, word: str = "", offset: int = 0) -> History:
     return History(
         more=max(len(tried), len(certified), len(proposals)) > limit,
         trials=tried[:limit],
+        asked=tuple(reversed(questions))[offset:],
         certifications=certified[:limit],
         families=tuple(FamilyTried.from_dict(row, family=name) for name, row in _ranked(families)),
         mutations=tuple(MutationTried.from_dict(row, mutation=name) for name, row in _ranked(mutations)),

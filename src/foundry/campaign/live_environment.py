@@ -94,6 +94,9 @@ class LiveEnvironment:
                 recipe = Recipe.from_dict({**carrying(arm).recipe.to_dict(), "name": name[:NAME_LENGTH]})
         return self._put(recipe)
 
+    def content(self, base: Point) -> dict[str, Any]:
+        return self.recipe(base).to_dict()
+
     def gather(self, wanted: Sequence[RunRequest]) -> list[RunOutcome]:
         outcomes: dict[RunRequest, RunOutcome] = {}
         arms: dict[RunRequest, Arm] = {}

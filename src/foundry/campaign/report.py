@@ -45,4 +45,4 @@ def _promotions(baseline: Path) -> tuple[Promoted, ...]:
     """Standing promotions of the file, oldest first."""
     line = lineage(str(baseline))
     standing = (entry for entry in line if entry.kind == "promote" and not entry.reverted_unix)
-    return tuple(Promoted.from_dict(entry.to_dict()) for entry in standing)
+    return tuple(Promoted.from_dict(entry.plain()) for entry in standing)

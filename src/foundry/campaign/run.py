@@ -51,11 +51,15 @@ class CampaignPlan:
     budget: BudgetRules = field(default_factory=BudgetRules)
     policy: Policy = field(default_factory=lambda: Policy(batch=MOST_BATCH))
     """Its batch is the most; how many workers there are says how much of it is used."""
+    ask: strategies.Ask = strategies.NOBODY
 
     @property
     def asked(self) -> dict[str, Any]:
         """What makes two commands the same."""
-        return {**asdict(self.limits), "strategy": self.strategy, "space": str(self.space or ""), "match": self.match}
+        whom = self.ask.command or self.ask.llm_model
+        asks = {"whom": [whom, self.ask.llm_url]} if whom else {}
+        limits, space = asdict(self.limits), str(self.space or "")
+        return {**limits, "strategy": self.strategy, "space": space, "match": self.match, **asks}
 
 
 def campaign(
@@ -67,7 +71,7 @@ def campaign(
     """
     check_gain(plan.min_effect)
     words = read_space(plan.space) if plan.space is not None else None
-    strategy = strategies.make(plan.strategy)
+    strategy = strategies.make(plan.strategy, plan.ask)
     jobs, asked = lab.engine.jobs, plan.policy
     policy = replace(
         asked,

@@ -24,6 +24,7 @@ from foundry.core import places
 from foundry.core.errors import RequestError, WorkError
 from foundry.core.files import write_document
 from foundry.core.fingerprint import fingerprint
+from foundry.documents.comparison import Comparison
 from foundry.execute.result import NO_BASELINE
 from foundry.judge.code import judging_code
 from foundry.ledger.error_budget import BudgetTest
@@ -262,7 +263,7 @@ def _keep_report(path: Path, document: dict[str, Any]) -> None:
     """A verdict's document as a file. The newest stay; the ledger has all, and asking again writes one again."""
     if path.exists():
         return
-    write_document(path, document)
+    write_document(path, Comparison.from_dict(document).to_dict())
     now = time.time()
     with os.scandir(path.parent) as entries:
         ages = [(now - entry.stat().st_mtime, entry.path) for entry in entries]

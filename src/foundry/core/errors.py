@@ -10,6 +10,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from foundry.core.untrusted import is_word
+
 
 class FoundryError(Exception):
     """An error that prints as one line and serializes as one JSON object."""
@@ -51,16 +53,15 @@ class FoundryError(Exception):
         self.path = ".".join(part for part in (prefix, self.path) if part)
         return self
 
-    def to_json(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, Any]:
+        """As plain data, for another process of Foundry's: the arguments that it was made of."""
         return {
-            "error": {
-                "code": self.code,
-                "path": self.path,
-                "message": self.message,
-                "got": self.got if _is_json(self.got) else shown(self.got, 200),
-                "choices": list(self.choices),
-                "hint": self.hint,
-            }
+            "code": self.code,
+            "path": self.path,
+            "message": self.message,
+            "got": self.got if _is_json(self.got) else shown(self.got, 200),
+            "choices": list(self.choices),
+            "hint": self.hint,
         }
 
 
@@ -92,7 +93,7 @@ class MachineTrouble(WorkError):
 def nearest(got: Any, choices: Sequence[str]) -> str:
     """`did you mean 'gqa'?` when one of `choices` is close to what was given, else nothing."""
     short = str(got)[:100] if isinstance(got, (str, int, float)) and not _is_huge(got) else ""
-    match = difflib.get_close_matches(short, choices, n=1, cutoff=0.5)
+    match = difflib.get_close_matches(short, filter(is_word, choices), n=1, cutoff=0.5)
     return f"did you mean '{match[0]}'?" if match else ""
 
 

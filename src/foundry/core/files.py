@@ -73,7 +73,7 @@ def as_json(value: Any) -> Any:
     return value
 
 
-SCHEMA = 1
+SCHEMA = 2
 """Of every document: raised when a key that was there means something else, or nothing."""
 
 

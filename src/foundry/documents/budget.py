@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from foundry.documents.document import Document
+from foundry.documents.document import Document, Foreign
 
 
 class NextTest(Document):
@@ -25,7 +25,7 @@ class Season(Document):
     tests_left_without_a_promotion: int
     opened_by: str | None = None
     opened_unix: float | None = None
-    why: str = ""
+    why: Foreign = ""
 
 
 class Budget(Season):
@@ -39,7 +39,7 @@ class Budget(Season):
 class Break(Document):
     code: str
     at: str
-    message: str
+    message: Foreign
 
 
 class Verified(Document):
@@ -55,7 +55,7 @@ class Verified(Document):
     unsealed: tuple[str, ...]
     comparisons: int
     breaks: tuple[Break, ...]
-    notes: tuple[str, ...]
+    notes: tuple[Foreign, ...]
 
 
 class Reverted(Document):
@@ -63,4 +63,4 @@ class Reverted(Document):
     from_recipe: str
     to_recipe: str
     file: str
-    settled: tuple[str, ...]
+    settled: tuple[Foreign, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from foundry.documents.document import Document, Integer, Interval
+from foundry.documents.document import Document, Foreign, Integer, Interval, Ours
 from foundry.documents.runs import Edit
 
 
@@ -41,7 +41,7 @@ class Campaign(Document):
     champion: str
     frontier: str
     ended: str
-    waiting: str
+    waiting: Ours
     this_command: Spent
     runs: int
     flops: float
@@ -61,10 +61,10 @@ class Trial(Document):
     mutation: str | None = None
     recipe: str | None = None
     by: str | None = None
-    why: str | None = None
+    why: Foreign | None = None
     proposal: int | None = None
     status: str | None = None
-    reason: str = ""
+    reason: Foreign = ""
     gain_bpb: float | None = None
     interval_bpb: Interval | None = None
     budget_share: float | None = None
@@ -72,12 +72,33 @@ class Trial(Document):
     flops: float | None = None
 
 
+class Refused(Document):
+    """An idea that didn't hold, and why."""
+
+    mutation: str
+    code: str
+    why: Foreign
+
+
+class Question(Document):
+    """What came of asking a command or a model for ideas. filled_by: the strategy that proposed in its place; null: it
+    had one that holds."""
+
+    by: str
+    tries: int
+    requests: int
+    tokens: int
+    failed: tuple[Foreign, ...]
+    refused: tuple[Refused, ...]
+    filled_by: str | None
+
+
 class Asked(Document):
     """A mutation that a strategy would try next, and the recipe that it makes."""
 
     mutation: str
     by: str
-    why: str
+    why: Foreign
     recipe: str
     edits: tuple[Edit, ...]
 
@@ -135,8 +156,8 @@ class Proposed(Document):
 
     proposal: int
     mutation: str
-    why: str
-    who: str
+    why: Foreign
+    who: Foreign
     waiting: int
 
 
@@ -145,8 +166,8 @@ class Proposal(Document):
 
     proposal: int
     mutation: str
-    why: str
-    who: str
+    why: Foreign
+    who: Foreign
     status: str
     result: Trial | None
 
@@ -158,11 +179,12 @@ class Proposals(Document):
 
 
 class History(Document):
-    """What campaigns tried, newest first, and which families and mutations pay, the best first; `more` where there are
-    older trials, certifications or proposals."""
+    """What campaigns tried and asked others, newest first, and which families and mutations pay, the best first; `more`
+    where there are older trials, certifications or proposals."""
 
     more: bool
     trials: tuple[Trial, ...]
+    asked: tuple[Question, ...]
     certifications: tuple[Certification, ...]
     families: tuple[FamilyTried, ...]
     mutations: tuple[MutationTried, ...]
@@ -180,7 +202,7 @@ class ReproducedRun(Document):
     again_bpb: float | None
     status: str
     equal: bool
-    device: tuple[str | None, str | None]
+    device: tuple[Ours | None, Ours | None]
 
 
 class Reproduced(Document):

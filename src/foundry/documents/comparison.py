@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from foundry.documents.document import Document, Integer, Interval
+from foundry.documents.document import Document, Foreign, Integer, Interval, Ours
 
 
 class Cost(Document):
@@ -67,7 +67,7 @@ class Guard(Document):
 
     name: str
     passed: bool
-    detail: str
+    detail: Foreign
 
 
 class Timing(Document):
@@ -126,7 +126,7 @@ class SecondText(Document):
 
     source: str | None
     reason: str | None
-    says: str
+    says: Foreign
     comparison: str | None
     verdict: str | None
     effect_bpb: float | None
@@ -146,7 +146,7 @@ class Comparison(Document):
     comparison: str
     kind: str
     verdict: str
-    says: str
+    says: Foreign
     effect_bpb: float | None
     interval_bpb: Interval | None
     n: int
@@ -161,16 +161,16 @@ class Comparison(Document):
     remeasured: Remeasured | None
     plan: Plan
     guards: tuple[Guard, ...]
-    reasons: tuple[str, ...]
+    reasons: tuple[Foreign, ...]
     used: dict[str, float | None]
-    caveat: str
+    caveat: Ours
     calibration: Calibration | None
     tuning: Tuning | None
     split: str
     seeds: tuple[Integer, ...]
     remeasured_seeds: tuple[Integer, ...]
     budget: Budgeted | None
-    report: str
+    report: Ours
     carried: float = 1.0
     second_text: SecondText | None = None
     corrected: bool = True

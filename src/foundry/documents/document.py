@@ -1,12 +1,19 @@
-"""A document: a frozen dataclass whose fields are the keys of a JSON object. May not: know any of them by name."""
+"""A document: a frozen dataclass whose fields are the keys of a JSON object. May not: know any of them by name.
+
+A field's type says whose its text is. `str`: a name, framed (core/untrusted.py) where it is no single word; `Foreign`:
+others' words, framed always, null where there are none; `Ours`: a sentence that Foundry itself wrote, or a place on its
+user's disk. So a field that nobody thought about frames what it holds.
+"""
 
 from __future__ import annotations
 
 import types
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from typing import Annotated, Any, Self, Union, cast, dataclass_transform, get_args, get_origin, get_type_hints
 
+from foundry.core import untrusted
 from foundry.documents.html import as_html
 
 
@@ -14,32 +21,48 @@ class Big:
     """Marks an integer that is a string in JSON beyond 2^53 (core/files.py)."""
 
 
+class Theirs:
+    """Marks text that others wrote, or that has theirs in it."""
+
+
+class Own:
+    """Marks text in which nothing is others'."""
+
+
 Integer = Annotated[int, Big]
+Foreign = Annotated[str, Theirs]
+Ours = Annotated[str, Own]
+Printed = Annotated[Any, Own]
+"""A document as another command printed it: framed already."""
 Interval = tuple[float, float]
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 class Document:
-    """The base of all documents, each a frozen dataclass by being one. `document["key"]` reads it as its JSON is read;
-    a field `from_` is the key `from`."""
+    """The base of all documents, each a frozen dataclass by being one. `document["key"]` is what its JSON has there, a
+    field `from_` the key `from`; like an attribute it has all text as it is, what is framed in JSON too."""
 
     def __init_subclass__(cls) -> None:
         dataclass(frozen=True, kw_only=True)(cls)
 
     def __getitem__(self, key: str) -> Any:
-        return self.to_dict()[key]
+        return self.plain()[key]
 
     def _repr_html_(self) -> str:
         """As a notebook shows it."""
-        return as_html(type(self).__name__, self.to_dict())
+        return as_html(type(self).__name__, self.plain())
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON: dicts, lists, strings, numbers, None."""
+        """What `--json` prints: dicts, lists, strings, numbers, None; others' text is framed."""
+        return {name.rstrip("_"): told(getattr(self, name)) for name, told in _tellers(type(self)).items()}
+
+    def plain(self) -> dict[str, Any]:
+        """The same with all text as it is, for Foundry's own use."""
         return {field.name.rstrip("_"): _plain(getattr(self, field.name)) for field in fields(cast(Any, self))}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], **more: Any) -> Self:
-        """The inverse of `to_dict`; of an earlier version's record too: what it lacks is the default, or None, and what
+        """The inverse of `plain`; of an earlier version's record too: what it lacks is the default, or None, and what
         is no key any more is passed over. `more` is taken as it is."""
         types = hints(cls)
         made = {
@@ -57,9 +80,38 @@ def hints(document: type[Document]) -> dict[str, Any]:
     return get_type_hints(document, include_extras=True)
 
 
+@cache
+def _tellers(document: type[Document]) -> dict[str, Callable[[Any], Any]]:
+    """For each field how its value is told in JSON."""
+    return {name: _teller(kind) for name, kind in hints(document).items()}
+
+
+def _teller(kind: Any) -> Callable[[Any], Any]:
+    origin, inside = get_origin(kind), get_args(kind)
+    if kind == Foreign:
+        return lambda value: untrusted.framed(value) if value else None
+    if kind in (str, Any) or (isinstance(kind, type) and issubclass(kind, Document)):
+        return lambda value: value.to_dict() if isinstance(value, Document) else untrusted.data(value)
+    if origin in (Union, types.UnionType):
+        return _teller(next(each for each in inside if each is not type(None)))
+    if origin is dict:
+        of = _teller(inside[1])
+        return lambda value: value and {untrusted.key(name): of(one) for name, one in value.items()}
+    if origin is tuple:
+        tellers = [_teller(one) for one in inside if one is not ...]
+        return lambda value: value if value is None else [
+            tell(one) for tell, one in zip(tellers * (len(value) if inside[-1] is ... else 1), value, strict=True)
+        ]  # fmt: skip
+    return _same
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Document):
-        return value.to_dict()
+        return value.plain()
     if isinstance(value, (list, tuple)):
         return [_plain(each) for each in value]
     return {key: _plain(each) for key, each in value.items()} if isinstance(value, dict) else value

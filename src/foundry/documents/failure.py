@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
-from foundry.documents.document import Document
+from foundry.core.errors import FoundryError
+from foundry.documents.document import Document, Foreign, Ours
 
 
 class Error(Document):
@@ -12,11 +13,15 @@ class Error(Document):
 
     code: str
     path: str
-    message: str
+    message: Foreign
     got: Any
     choices: tuple[str, ...]
-    hint: str
+    hint: Ours
 
 
 class Failure(Document):
     error: Error
+
+    @classmethod
+    def of(cls, error: FoundryError) -> Self:
+        return cls(error=Error.from_dict(error.plain()))

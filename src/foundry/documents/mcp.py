@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from foundry.documents.document import Document
+from foundry.documents.document import Document, Ours
 
 
 class McpServed(Document):
@@ -20,7 +20,7 @@ class McpConfig(Document):
 
     client: str
     file: str | None
-    text: str
+    text: Ours
 
 
 class PartWritten(Document):
@@ -39,15 +39,15 @@ class StartableOption(Document):
     """An option of a verb that `start` takes: type and default in words, and whether it is given without its name."""
 
     name: str
-    takes: str
-    default: str | None
+    takes: Ours
+    default: Ours | None
     positional: bool
-    what: str
+    what: Ours
 
 
 class Startable(Document):
     verb: str
-    what: str
+    what: Ours
     options: tuple[StartableOption, ...]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from foundry.documents.budget import Budget
-from foundry.documents.document import Document, Integer, Interval
+from foundry.documents.document import Document, Foreign, Integer, Interval, Ours
 from foundry.documents.runs import Edit
 
 
@@ -95,7 +95,7 @@ class Running(Document):
     loss: float | None
     eta_seconds: float | None
     since_unix: float | None
-    device: str | None
+    device: Ours | None
 
 
 class Waiting(Document):
@@ -103,8 +103,8 @@ class Waiting(Document):
 
     proposal: int
     mutation: str
-    who: str
-    why: str
+    who: Foreign
+    why: Foreign
 
 
 class Loop(Document):
@@ -127,7 +127,7 @@ class Decision(Document):
     """tone: `good`, `bad`, `plain`; candidate: the row that it is of."""
 
     created_unix: float
-    text: str
+    text: Foreign
     tone: str
     candidate: str
 
@@ -151,8 +151,8 @@ class Candidate(Document):
     evidence: float | None
     flops: float | None
     by: str
-    why: str
-    reason: str
+    why: Foreign
+    reason: Foreign
     recipe: str
 
 
@@ -178,8 +178,8 @@ class CandidateShown(Document):
     edits: tuple[Edit, ...]
     more_edits: int
     pairs: tuple[Pair, ...]
-    says: str
-    notes: tuple[str, ...]
+    says: Foreign
+    notes: tuple[Foreign, ...]
 
 
 class Effect(Document):
@@ -201,7 +201,7 @@ class Failed(Document):
     run: str
     name: str
     reason: str
-    detail: str
+    detail: Foreign
     created_unix: float
 
 
@@ -213,8 +213,8 @@ class Failures(Document):
 
 
 class Fact(Document):
-    name: str
-    value: str
+    name: Ours
+    value: Foreign
 
 
 class Page(Document):
@@ -245,8 +245,8 @@ class Page(Document):
 class Reported(Document):
     """What `report` wrote. candidates: rows in the file, of candidates_of in the ledger."""
 
-    html: str
-    card: str | None
+    html: Ours
+    card: Ours | None
     bytes: int
     campaign: str
     runs: int

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from foundry.documents.document import Document
+from foundry.documents.document import Document, Foreign, Ours
 from foundry.documents.runs import Edit
 
 
 class Variant(Document):
+    """what: of a part of the workspace, whose docstring is its author's, under `says`."""
+
     name: str
-    what: str
+    what: Ours
+    says: Foreign = ""
 
 
 class Family(Document):
@@ -18,8 +21,8 @@ class Family(Document):
 
     family: str
     short: str
-    what: str
-    also: str
+    what: Ours
+    also: Ours
     variants: tuple[Variant, ...]
 
 
@@ -40,15 +43,16 @@ class Mutated(Document):
 
 
 class Kinds(Document):
-    """Slot → kind → what it is."""
+    """Slot → kind → what it is; `workspace` the same of parts there, in the words of their authors."""
 
-    slots: dict[str, dict[str, str]]
+    slots: dict[str, dict[str, Ours]]
+    workspace: dict[str, dict[str, Foreign]]
 
 
 class PassedOver(Document):
     null: int
     bad: int
-    first_bad: str
+    first_bad: Foreign
 
 
 class SplitCounts(Document):
@@ -65,10 +69,10 @@ class SplitCounts(Document):
 class Initialized(Document):
     """A project that was started; `next` has the commands that follow."""
 
-    folder: str
+    folder: Ours
     source: str
     files: tuple[str, ...]
-    next: tuple[str, ...]
+    next: tuple[Ours, ...]
 
 
 class Prepared(Document):
@@ -84,9 +88,9 @@ class Prepared(Document):
     bytes_per_token: float
     hash: str
     judged_hash: str
-    train_dir: str
-    judge_dir: str
-    next: tuple[str, ...] = ()
+    train_dir: Ours
+    judge_dir: Ours
+    next: tuple[Ours, ...] = ()
 
 
 class Fault(Document):
@@ -94,10 +98,10 @@ class Fault(Document):
 
     clause: str
     contract: str
-    says: str
-    seen: str
+    says: Ours
+    seen: Foreign
     line: int | None
-    mend: str = ""
+    mend: Ours = ""
 
 
 class Checked(Document):
@@ -109,7 +113,7 @@ class Checked(Document):
     ok: bool
     passed: tuple[str, ...]
     faults: tuple[Fault, ...]
-    printed: str
+    printed: Foreign
     tier: str
     seconds: float
 
@@ -121,7 +125,7 @@ class Measured(Document):
     effect_bpb: float | None
     n: int | None
     kind: str | None
-    report: str | None
+    report: Ours | None
 
 
 class Adoptable(Document):
@@ -131,16 +135,16 @@ class Adoptable(Document):
     kind: str
     from_: str
     to: str
-    source: str
+    source: Foreign
     measured: tuple[Measured, ...]
     promotion: str | None
-    trust: str
+    trust: Ours
 
 
 class Adopted(Adoptable):
     """commit: the command that keeps it."""
 
-    commit: str
+    commit: Ours
 
 
 class Rebuilt(Document):
@@ -148,10 +152,10 @@ class Rebuilt(Document):
 
     recipe: str
     files: tuple[str, ...]
-    workspace: str
+    workspace: Ours
 
 
 class Sampled(Document):
     run: str
-    prompt: str
-    text: str
+    prompt: Foreign
+    text: Foreign

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from foundry.documents.comparison import Budgeted, Reference, Remeasured, SecondText
-from foundry.documents.document import Document, Integer, Interval
+from foundry.documents.document import Document, Foreign, Integer, Interval, Ours
 
 
 class Trained(Document):
@@ -14,12 +14,12 @@ class Trained(Document):
     run: str
     status: str
     reason: str | None
-    detail: str
+    detail: Foreign
     train_loss: float | None
     tokens: int | None
     flops: float | None
     seconds: float | None
-    device: str | None
+    device: Ours | None
     seed: Integer
     recipe: str
     val_bpb: float | None = None
@@ -39,7 +39,7 @@ class _Recorded(Document):
     judged_hash: str
     status: str
     reason: str | None
-    detail: str
+    detail: Foreign
     val_bpb: float | None
     certification_bpb: float | None
     train_loss: float | None
@@ -47,7 +47,7 @@ class _Recorded(Document):
     flops: float | None
     steps: int | None
     seconds: float | None
-    device: str | None
+    device: Ours | None
     tier: str | None
     attempts: int
     limits: dict[str, float] | None
@@ -125,7 +125,7 @@ class RunShown(_Recorded):
     scores: tuple[RunScore, ...]
     split_reads: tuple[SplitRead, ...]
     content: dict[str, Any]
-    folder: str
+    folder: Ours
     files: tuple[RunFile, ...]
     curve: tuple[CurvePoint, ...]
     kind: Literal["run"] = "run"
@@ -136,7 +136,7 @@ class Source(Document):
 
     hash: str
     file: str
-    text: str
+    text: Foreign
 
 
 class ComparisonRow(Document):
@@ -185,7 +185,7 @@ class Record(Document):
     second_text: SecondText | None = None
     reference: Reference | None = None
     test_bpb: tuple[float | None, ...] | None = None
-    test_why: str = ""
+    test_why: Foreign = ""
 
 
 class _Promotion(Document):
@@ -214,8 +214,8 @@ class PromotionRow(_Promotion):
 
 class PromotionShown(_Promotion):
     promotion_kind: str
-    old_text: str
-    new_text: str
+    old_text: Foreign
+    new_text: Foreign
     edits: tuple[Edit, ...]
     kind: Literal["promotion"] = "promotion"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from foundry.documents.comparison import Comparison, Tuning
-from foundry.documents.document import Document, Integer
+from foundry.documents.document import Document, Foreign, Integer
 from foundry.documents.runs import Record, Trained
 
 
@@ -25,7 +25,7 @@ class Candidate(Document):
     mutation: str
     status: Literal["done", "failed"]
     reason: str | None
-    detail: str
+    detail: Foreign
     val_bpb: float | None = None
     gain_bpb: float | None = None
     recipe: str | None = None
@@ -44,11 +44,11 @@ class Sweep(Document):
     candidates: tuple[Candidate, ...]
     all_refused: bool
     unchanged: tuple[str, ...]
-    settled: tuple[str, ...]
+    settled: tuple[Foreign, ...]
     tuning: Tuning | None
     against_tuned: Comparison | None = None
     verdict: Comparison | None = None
     promoted: str | None = None
     promotion: str | None = None
     record: Record | None = None
-    why: str = ""
+    why: Foreign = ""

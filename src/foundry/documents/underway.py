@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from foundry.documents.document import Document, Integer
+from foundry.documents.document import Document, Foreign, Integer, Ours, Printed
 
 
 class Process(Document):
@@ -13,7 +13,7 @@ class Process(Document):
 
     pid: int
     user: str
-    command: str
+    command: Foreign
     campaign: str | None
     job: str | None
     since_unix: float | None
@@ -67,8 +67,8 @@ class Waited(Job):
     printed at its end, a document or an error."""
 
     runs: tuple[UnderwayRun, ...]
-    said: tuple[str, ...]
-    result: dict[str, Any] | None
+    said: tuple[Foreign, ...]
+    result: Printed
 
 
 class Jobs(Document):
@@ -82,11 +82,11 @@ class Stopped(Document):
     """ended: whether it is gone by now, or still saves; the same command as before goes on with what it left."""
 
     pid: int
-    command: str
+    command: Foreign
     campaign: str | None
     job: str | None
     runs: tuple[str, ...]
-    by: str
+    by: Foreign
     ended: bool
 
 
@@ -104,8 +104,8 @@ class Cleaned(Document):
     keep: str
     older_seconds: float
     dry_run: bool
-    rule: str
-    standing_rule: str
+    rule: Ours
+    standing_rule: Ours
     runs: tuple[CleanedRun, ...]
     freed_bytes: int
     left_bytes: int
@@ -125,14 +125,14 @@ class Curves(Document):
     """Training losses, in nats a token; png: the picture that was written."""
 
     curves: tuple[RunCurve, ...]
-    png: str | None
+    png: Ours | None
 
 
 class Tracked(Document):
     """What `track` sent. runs: those that had something new, of all that were ever begun; points: lines of losses."""
 
     tracker: str
-    into: str
+    into: Ours
     runs: int
     points: int
     of_runs: int

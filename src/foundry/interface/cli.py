@@ -119,7 +119,7 @@ def _usage(error: TyperException, as_json: bool) -> int:
 
 def _fail(error: FoundryError, as_json: bool) -> int:
     if as_json:
-        emit(Failure.from_dict(error.to_json()))
+        emit(Failure.of(error))
     sys.stderr.write(f"{error}\n")
     return error.exit_code
 

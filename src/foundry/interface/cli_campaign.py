@@ -28,7 +28,8 @@ def campaign(
     ] = None,
     runs: Annotated[int | None, typer.Option(min=1, max=1_000_000_000, help="Begin no more runs than this.")] = None,
     strategy: Annotated[
-        str, typer.Option(help="Who proposes: bayes, evolve, portfolio, grid, random, tpe, cmaes, or outside.")
+        str,
+        typer.Option(help="Who proposes: bayes, evolve, portfolio, grid, random, tpe, cmaes, outside, command, llm."),
     ] = "bayes",
     space: Annotated[Path | None, typer.Option(help="A YAML file: what may be proposed. Default: everything.")] = None,
     baseline: Annotated[Path, typer.Option(help="The recipe to improve.")] = BASELINE,
@@ -37,18 +38,20 @@ def campaign(
     *,
     budget: options.ErrorBudget,
     min_effect: options.MinEffect = 0.0,
+    asking: options.Asking,
     how: options.Execution,
     display: options.Display,
 ) -> documents.Campaign:
     """Propose, screen, certify and promote by itself, for ever or for a budget. Ctrl-C, kills and reboots lose nothing.
 
-    Examples: foundry campaign --hours 8 · foundry campaign --runs 200 --strategy evolve --space space.yaml
+    Examples: foundry campaign --hours 8 · foundry campaign --runs 200 --strategy command --command ./ask.sh
     """
     from foundry.campaign.policy import Limits
     from foundry.campaign.run import CampaignPlan
     from foundry.campaign.run import campaign as verb
 
-    plan = CampaignPlan(Limits(runs, flops, hours), strategy, space, match, min_effect, budget.rules)
+    limits = Limits(runs, flops, hours)
+    plan = CampaignPlan(limits, strategy, space, match, min_effect, budget.rules, ask=asking.whom)
     with bench(how, display, jobs) as lab:
         return verb(lab, baseline, plan, pair_line(lab.say), lines(lab.say))
 

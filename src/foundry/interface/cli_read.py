@@ -132,5 +132,9 @@ def kinds() -> Kinds:
     """
     from foundry.core.slots import SLOTS
 
-    slots = {slot.name: {kind: slot.describe(kind) for kind in slot.kinds()} for slot in SLOTS}
-    return Kinds(slots=slots)
+    told = {slot.name: {kind: (slot.is_builtin(kind), slot.describe(kind)) for kind in slot.kinds()} for slot in SLOTS}
+    ours, theirs = (
+        {slot: {kind: what for kind, (own, what) in kinds.items() if own == is_own} for slot, kinds in told.items()}
+        for is_own in (True, False)
+    )
+    return Kinds(slots=ours, workspace={slot: kinds for slot, kinds in theirs.items() if kinds})

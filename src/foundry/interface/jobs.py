@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from foundry.core import places
+from foundry.core import places, untrusted
 from foundry.core.errors import RequestError
 from foundry.documents.underway import Job, Jobs, Started, Waited
 from foundry.interface import underway
@@ -143,12 +143,12 @@ def _sentence(line: str) -> str:
         return line
     run = str(facts.get("run", ""))[:8]
     if "say" in facts:
-        return str(facts["say"]).strip()
+        return untrusted.text(facts["say"]).strip()
     if "step" in facts:
         loss = f", loss {facts['loss']:.3f}" if isinstance(facts.get("loss"), float) else ""
         return f"{run}: step {facts['step']} of {facts['steps']}{loss}"
     if "stage" in facts:
-        return f"{run}: {facts['stage']} {facts.get('name')}, seed {facts.get('seed')}"
+        return f"{run}: {facts['stage']} {untrusted.text(facts.get('name'))}, seed {facts.get('seed')}"
     if "status" in facts:
         bpb = f", {facts['val_bpb']:.4f} bits per byte" if isinstance(facts.get("val_bpb"), float) else ""
         return f"{run}: {facts['status']}{bpb}"

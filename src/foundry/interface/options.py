@@ -22,6 +22,7 @@ from foundry.core import places
 from foundry.core.errors import RequestError, nearest, shown
 
 if TYPE_CHECKING:
+    from foundry.campaign.strategies import Ask
     from foundry.compare.alpha_spending import BudgetRules
     from foundry.documents.recipes import Adoptable
     from foundry.stats.error_budget import Control as ErrorControl
@@ -106,6 +107,35 @@ class ErrorBudget:
         return rules
 
 
+@dataclass(frozen=True)
+class Asking:
+    """Whom a strategy that asks somebody else asks, and how much."""
+
+    command: Annotated[
+        str,
+        typer.Option(help="With --strategy command: what reads a question on stdin and writes ideas, a line each."),
+    ] = ""
+    pass_env: Annotated[str, typer.Option(help="Variables of the environment that it gets, with commas between.")] = ""
+    llm_model: Annotated[str, typer.Option(help="With --strategy llm: the model's name.")] = ""
+    llm_url: Annotated[
+        str, typer.Option(help="The server, which speaks OpenAI's protocol: http://127.0.0.1:11434/v1.")
+    ] = ""
+    llm_key_file: Annotated[Path | None, typer.Option(help="A file with the server's key in it.")] = None
+    llm_requests: Annotated[int, typer.Option(min=1, max=10**9, help="Ask it no more often in this campaign.")] = 200
+    llm_tokens: Annotated[float, real(1, 1e15, "Ask it no more once it took so many tokens.")] = 2e6
+    ask_seconds: Annotated[float, real(0.1, 1e5, "Longest that an answer may take.")] = 120.0
+
+    @property
+    def whom(self) -> Ask:
+        from foundry.campaign.strategies import Ask
+
+        passed = tuple(name for name in self.pass_env.replace(" ", "").split(",") if name)
+        return Ask(
+            self.command, passed, self.llm_model, self.llm_url, self.llm_key_file, self.llm_requests, self.llm_tokens,
+            self.ask_seconds,
+        )  # fmt: skip
+
+
 class Display(Protocol):
     """Who is told how far a verb is: a terminal, a program, nobody. A `Watcher` that hears lines too."""
 
@@ -125,7 +155,7 @@ class Person(Protocol):
         ...
 
 
-GROUPS = (Execution, ErrorBudget)
+GROUPS = (Execution, ErrorBudget, Asking)
 INJECTED = (Display, Person)
 """What a skin gives a verb, and nobody who calls it."""
 

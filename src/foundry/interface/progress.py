@@ -9,6 +9,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -17,6 +18,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from foundry.core import files
 from foundry.core.pace import LINE_SECONDS
+from foundry.core.untrusted import framed, word
 from foundry.documents.document import Document
 from foundry.documents.recipes import Adoptable
 from foundry.interface.report_code import to_adopt
@@ -68,7 +70,7 @@ class Display:
     def say(self, line: str) -> None:
         if self.mode == "plain":
             self.console.print(line, soft_wrap=True)
-        self._json(say=line)
+        self._json(say=framed(line))
 
     def _json(self, **facts: Any) -> None:
         """One JSON object on one line of stderr, ASCII alone: nothing foreign reaches the terminal as it is."""
@@ -81,7 +83,8 @@ class Display:
     # -- Watcher ---------------------------------------------------------------------------------------------------
 
     def started(self, spec: RunSpec, stage: str) -> None:
-        self._json(run=spec.id, stage=stage, recipe=spec.recipe.fingerprint, name=spec.recipe.name, seed=spec.seed)
+        name = word(spec.recipe.name)
+        self._json(run=spec.id, stage=stage, recipe=spec.recipe.fingerprint, name=name, seed=spec.seed)
         if self.live:
             if spec.id not in self._tasks:
                 self._tasks[spec.id] = self._bars.add_task(_label(spec), total=1.0, facts="starting")
@@ -116,7 +119,7 @@ class Display:
         if self.live and result.id in self._tasks:
             self._bars.remove_task(self._tasks.pop(result.id))
         last_line = result.detail.splitlines()[-1] if result.detail else ""
-        self._json(**{**result.document.to_dict(), "detail": last_line, "stored": result.stored})
+        self._json(**replace(result.document, detail=last_line).to_dict(), stored=result.stored)
         if self.mode != "plain":
             return
         if result.ok:

@@ -157,7 +157,7 @@ def catalogue(document: recipes.Catalogue) -> None:
         console.print(family.family, style="bold", end="  ")
         console.print(family.what)
         for variant in family.variants:
-            console.print(f"  {variant.name:<16} {variant.what}")
+            console.print(f"  {variant.name:<16} {variant.what or variant.says}")
         if family.also:
             console.print(f"  also: {family.also}")
     console.print("\nWrite one with: foundry mutate FAMILY VARIANT; stack with +: attention:gqa_2kv+norm:rmsnorm")
@@ -204,7 +204,7 @@ def data(document: recipes.Prepared) -> None:
 def kinds(document: recipes.Kinds) -> None:
     for slot, parts in document.slots.items():
         console.print(slot, style="bold")
-        for kind, what in parts.items():
+        for kind, what in {**parts, **document.workspace.get(slot, {})}.items():
             console.print(f"  {kind:<16} {what}")
 
 

@@ -26,6 +26,8 @@ def lines(say: Callable[[str], None]) -> Callable[[dict[str, Any], Any], None]:
             words = [entry["word"] for entry in event["entries"]]
             more = f" and {len(words) - MOST_WORDS} more" if len(words) > MOST_WORDS else ""
             say(f"round {state.rounds + 1}, on {on}: {', '.join(words[:MOST_WORDS])}{more}")
+            if (asked := event.get("asked")) and (asked["failed"] or asked["refused"]):
+                say(f"  {questioned(documents.Question.from_dict({**asked, 'refused': ()}), len(asked['refused']))}")
         elif kind == "raced":
             for trial in event["trials"]:
                 if trial["status"] in ("accepted", "refuted", "failed"):
@@ -44,6 +46,13 @@ def lines(say: Callable[[str], None]) -> Callable[[dict[str, Any], Any], None]:
             say("the code that trains or judges the champion has changed: what is known begins anew from it")
 
     return told
+
+
+def questioned(asked: documents.Question, refused: int) -> str:
+    """What came of asking somebody else."""
+    held = f"{refused} idea{'s' if refused != 1 else ''} that didn't hold" if refused else ""
+    instead = f"{asked.filled_by} proposes in its place" if asked.filled_by else ""
+    return f"{asked.by}: {'; '.join(filter(None, (*asked.failed, held, instead)))}"
 
 
 def campaign(document: documents.Campaign) -> None:
@@ -124,6 +133,9 @@ def history(document: documents.History) -> None:
     if rulings:
         columns = ("bundle", "verdict", "gain", "95 % interval", "pairs", "promotion", "comparison")
         table("\nCourt, newest first (the gain of what is better is the one measured again)", columns, rulings)
+    for asked in document.asked:
+        if asked.failed or asked.refused:
+            console.print(f"Asked {questioned(asked, len(asked.refused))}")
     families = [
         (row.family, *(str(count) for count in (row.tried, row.accepted, row.out, row.failed)),
          signed(row.mean_gain_bpb), number(row.certified_bpb) if row.certified_bpb else "")

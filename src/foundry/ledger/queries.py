@@ -189,7 +189,7 @@ def _validated(files: list[str]) -> list[dict[str, Any]]:
         raise WorkError("diff.unread", ", ".join(files), (done.stderr.splitlines() or ["no answer"])[-1])
     found = json.loads(done.stdout)
     if isinstance(found, dict):
-        raise RequestError(**found["error"])
+        raise RequestError(**found)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from foundry.documents.recipes import Catalogue, Family, Variant
+from foundry.mutate import family as mutate
 from foundry.mutate.families import FAMILIES
 
 
@@ -15,8 +16,14 @@ def catalogue() -> Catalogue:
                 short=family.short,
                 what=family.what,
                 also=family.also(),
-                variants=tuple(Variant(name=name, what=what) for name, what in family.named().items()),
+                variants=tuple(_variant(family, name, what) for name, what in family.named().items()),
             )
             for family in FAMILIES.values()
         )
     )
+
+
+def _variant(family: mutate.Family, name: str, what: str) -> Variant:
+    """A part of the workspace is described by its author."""
+    theirs = isinstance(family, mutate.PartFamily) and family.is_theirs(name)
+    return Variant(name=name, what="" if theirs else what, says=what if theirs else "")

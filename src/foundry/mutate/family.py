@@ -83,6 +83,10 @@ class PartFamily(Family):
         kinds = {kind: self.slot.describe(kind).partition(" May not:")[0] for kind in self.slot.kinds()}
         return kinds | {name: preset.what for name, preset in self.presets.items()}
 
+    def is_theirs(self, variant: str) -> bool:
+        """Whether it is a part of the workspace."""
+        return variant not in self.presets and not self.slot.is_builtin(variant)
+
     def claims(self, recipe: Values, variant: str) -> Values:
         is_kind, preset = variant in self.slot.kinds(), self.presets.get(variant)
         if not is_kind and preset is None:

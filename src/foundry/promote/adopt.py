@@ -83,7 +83,7 @@ def adopt(ledger: Ledger, name: str, force: bool = False, seen: str | None = Non
     write_atomic(target, file.read_bytes())
     file.unlink()
     commit = f"git add {target} && git commit -m 'Adopt {document.slot}:{document.kind}'"
-    return Adopted.from_dict(document.to_dict(), commit=commit)
+    return Adopted.from_dict(document.plain(), commit=commit)
 
 
 def _find(name: str) -> _Part:

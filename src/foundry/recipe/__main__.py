@@ -14,5 +14,5 @@ try:
     recipes = [Recipe.load(path) for path in sys.argv[1:]]
     found = [{**recipe.to_dict(), **({"sources": recipe.sources()} if recipe.sources() else {})} for recipe in recipes]
 except FoundryError as error:
-    found = error.to_json()
+    found = error.plain()
 sys.stdout.write(json.dumps(found))

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from foundry.core.errors import FoundryError, RequestError, WorkError
 from foundry.core.files import as_document
+from foundry.documents.failure import Failure
 
 LONGEST_SECONDS = 45.0
 INSTRUCTIONS = (
@@ -64,7 +65,7 @@ def _explained(name: str, error: ToolError, tools: list[str]) -> FoundryError:
 
 
 def refused(error: FoundryError) -> CallToolResult:
-    return CallToolResult(content=[TextContent(type="text", text=as_text(error.to_json()))], is_error=True)
+    return CallToolResult(content=[TextContent(type="text", text=as_text(Failure.of(error).to_dict()))], is_error=True)
 
 
 def as_text(values: dict[str, Any]) -> str:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 from foundry.core.errors import FoundryError, RequestError
+from foundry.core.untrusted import framed
+from foundry.documents.failure import Failure
 from foundry.documents.page import Served
 from foundry.interface.web import page, views
 from foundry.interface.web.guard import Address, App, Guard, is_loopback, listening, read_token
@@ -52,7 +54,7 @@ def app(address: Address, token: str | None, campaign: str | None, ending: Calla
 
     def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, FoundryError)
-        return _json(error.to_json(), 404 if isinstance(error, RequestError) else 503)
+        return _json(Failure.of(error).to_dict(), 404 if isinstance(error, RequestError) else 503)
 
     made.add_exception_handler(FoundryError, refused)
 
@@ -95,7 +97,7 @@ def app(address: Address, token: str | None, campaign: str | None, ending: Calla
                     cursor = event.cursor
                     yield ServerSentEvent(raw_data=event.data, event=event.name, id=str(cursor))
             except FoundryError as error:
-                yield ServerSentEvent(raw_data=page.to_text({"message": str(error)}), event="trouble")
+                yield ServerSentEvent(raw_data=page.to_text({"message": framed(str(error))}), event="trouble")
                 await asyncio.sleep(TROUBLE_SECONDS)
             await asyncio.sleep(TURN_SECONDS)
 

@@ -1,7 +1,7 @@
 "use strict";
 // Where the views come from: the file itself, or the server that gave this page, which then tells what changes.
 
-const inside = place("views") ? JSON.parse(place("views").textContent) : null;
+const inside = place("views") ? read(place("views").textContent) : null;
 let current = null;
 let last = "";
 
@@ -57,7 +57,7 @@ const query = (values) => new URLSearchParams({ ...(campaign === null ? {} : { c
 
 async function asked(path, values = {}) {
   const answer = await fetch(`${path}?${query(values)}`);
-  const found = await answer.json();
+  const found = read(await answer.text());
   if (!answer.ok) throw new Error(found.error ? found.error.message : answer.statusText);
   return found;
 }
@@ -94,10 +94,10 @@ function listen() {
   const source = new EventSource(`events?${query({ after: last })}`);
   source.addEventListener("open", () => say("live", "live"));
   const note = (event) => { if (event.lastEventId) last = event.lastEventId; };
-  source.addEventListener("page", (event) => { note(event); renewed(JSON.parse(event.data).page); });
+  source.addEventListener("page", (event) => { note(event); renewed(read(event.data).page); });
   source.addEventListener("curve", (event) => {
     note(event);
-    const told = JSON.parse(event.data);
+    const told = read(event.data);
     const curve = current.curves.find((each) => each.run === told.run && each.role === "running");
     const run = current.running.find((each) => each.run === told.run);
     if (!curve || !told.steps.length) return;
@@ -105,7 +105,7 @@ function listen() {
     if (run) Object.assign(run, { loss: told.losses[told.losses.length - 1], tokens: told.tokens, eta_seconds: told.eta_seconds });
     soon();
   });
-  source.addEventListener("trouble", (event) => say(JSON.parse(event.data).message, "lost"));
+  source.addEventListener("trouble", (event) => say(read(event.data).message, "lost"));
   source.addEventListener("error", () => {
     say("the connection is lost; trying again", "lost");
     if (source.readyState !== EventSource.CLOSED) return;

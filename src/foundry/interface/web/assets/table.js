@@ -16,8 +16,9 @@ const PAGE_ROWS = 25;
 /** What a trial's end is called, where its status alone doesn't say it. */
 function outcomeOf(row) {
   if (row.stage === "not_worse") return row.outcome === "better" ? "taken out" : "stays";
-  if (row.outcome === "survived" && row.reason.startsWith("no more than")) return "within noise";
-  if (row.outcome === "survived" && row.reason.startsWith("gained beside")) return "gained, once more";
+  const reason = row.reason || "";
+  if (row.outcome === "survived" && reason.startsWith("no more than")) return "within noise";
+  if (row.outcome === "survived" && reason.startsWith("gained beside")) return "gained, once more";
   return OUTCOMES[row.outcome] || row.outcome;
 }
 

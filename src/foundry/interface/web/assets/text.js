@@ -3,6 +3,9 @@
 
 const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
+/** JSON as Foundry answers: what others wrote stands in a frame there, and is taken out of it here. */
+const read = (json) => JSON.parse(json, (key, value) => (value && typeof value.untrusted === "string" ? JSON.parse(value.untrusted) : value));
+
 /** What a screen would obey or hide, written out. */
 function shown(text) {
   return String(text).replace(HIDDEN, (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
