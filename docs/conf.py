@@ -21,7 +21,7 @@ exclude_patterns = ["_build"]
 myst_heading_anchors = 3
 
 
-PAGES = {"agents": "AGENTS", "security": "SECURITY", "contributing": "CONTRIBUTING", "changes": "CHANGELOG"}
+PAGES = {"for_agents": "AGENTS", "security": "SECURITY", "contributing": "CONTRIBUTING", "changes": "CHANGELOG"}
 """Page of the site → the file beside docs/ that stands in its place."""
 
 

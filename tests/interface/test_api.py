@@ -54,6 +54,7 @@ def calls(promoted: Campaign) -> dict[str, list[tuple[tuple[str, ...], dict[str,
     two = ["cli", "api"]
     return {
         "init": [((name,), {"corpus": "builtin:python"}) for name in two],
+        "skill": [((), {})],
         "train": [((baseline,), {"seed": 3, **SMALL})],
         "compare": [((baseline, "space.yaml.b.yaml"), {"max_pairs": 3, "alpha": 0.2, **SMALL})],
         "sweep": [(("lr:1e-4", "lr:1e-3"), {"seeds": 1, "jobs": 2, **SMALL})],

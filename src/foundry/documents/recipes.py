@@ -75,6 +75,13 @@ class Initialized(Document):
     next: tuple[Ours, ...]
 
 
+class Skill(Document):
+    """How an agent works with Foundry; file: where it was put, null where that wasn't asked for."""
+
+    text: Ours
+    file: Ours | None
+
+
 class Prepared(Document):
     """Data that is ready to train on; `next` has the commands that do."""
 

@@ -18,6 +18,7 @@ from foundry.documents.document import Document, Foreign, Integer, Ours, Printed
 
 VERBS: dict[str, tuple[type[Document], ...]] = {
     "init": (recipes.Initialized,),
+    "skill": (recipes.Skill,),
     "train": (runs.Trained,),
     "compare": (comparison.Comparison, comparison.Comparisons),
     "sweep": (sweep.Sweep,),

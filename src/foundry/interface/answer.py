@@ -54,6 +54,7 @@ PRINTERS: dict[type[Document], Callable[[Any], None]] = {
     budget.Verified: report.verify,
     budget.Reverted: report.reverted,
     recipes.Initialized: report.initialized,
+    recipes.Skill: report.skill,
     recipes.Catalogue: report.catalogue,
     recipes.Mutated: report.mutation,
     recipes.Kinds: report.kinds,

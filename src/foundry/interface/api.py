@@ -75,6 +75,7 @@ class Project:
             )
 
     init = _method(cli_init.init)
+    skill = _method(cli_init.skill)
     mutate = _method(cli_work.mutate)
     train: Callable[..., Trained] = cast("Any", _method(cli_work.train))  # None: only under torchrun
     compare = _method(cli_work.compare)

@@ -187,6 +187,10 @@ def initialized(document: recipes.Initialized) -> None:
         console.print(f"  {command}")
 
 
+def skill(document: recipes.Skill) -> None:
+    console.print(f"Wrote {document.file}" if document.file else document.text)
+
+
 def data(document: recipes.Prepared) -> None:
     rows = [
         (name, *(f"{count:,}" for count in (split.documents, split.bytes, split.tokens)))

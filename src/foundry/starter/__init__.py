@@ -18,6 +18,8 @@ from foundry.core import places, yaml_io
 from foundry.core.errors import FoundryError, RequestError, WorkError
 from foundry.data.corpus import open_source
 from foundry.documents.recipes import Initialized
+from foundry.skill import NAME, PLACES, Agent
+from foundry.skill import text as skill_text
 
 CORPUS = "builtin:networkx"
 """One that comes with torch, and that workspace code can't read: it can train on it."""
@@ -25,8 +27,8 @@ STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SWEEP = "foundry sweep position rope alibi --promote"
 
 
-def init(folder: Path, corpus: str = CORPUS) -> Initialized:
-    """Write `folder`'s first files, their recipes training on `corpus`; all of them or none.
+def init(folder: Path, corpus: str = CORPUS, agent: Agent | None = None) -> Initialized:
+    """Write `folder`'s first files, their recipes training on `corpus`, and how `agent` works there; all or none.
 
     Raises RequestError for a corpus that isn't there, where one of the files is there already, and where no folder can
     be; WorkError where the disk is full."""
@@ -34,11 +36,13 @@ def init(folder: Path, corpus: str = CORPUS) -> Initialized:
     open_source(corpus).stamp()  # raises where there is no such text
     here = places.root().resolve()
     with places.within(Path()):  # the places below are the new folder's
-        return _begun(folder, source, [] if folder.resolve() == here else [f"cd {shlex.quote(str(folder))}"])
+        return _begun(folder, source, agent, [] if folder.resolve() == here else [f"cd {shlex.quote(str(folder))}"])
 
 
-def _begun(folder: Path, source: str, go: list[str]) -> Initialized:
+def _begun(folder: Path, source: str, agent: Agent | None, go: list[str]) -> Initialized:
     texts = _texts(folder, source)
+    if agent is not None:
+        texts[folder / PLACES[agent] / NAME] = skill_text().encode()
     present = [str(file) for file in texts if os.path.lexists(file)]
     if present:
         raise _exists(folder, present)
