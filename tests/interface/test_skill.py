@@ -1,4 +1,4 @@
-"""The page for agents: each of its commands works in an empty project as it is written, and so does the loop in docs."""
+"""The page for agents: each of its commands works in an empty project as it is written; so does the loop in docs."""
 
 from __future__ import annotations
 
