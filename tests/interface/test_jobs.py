@@ -17,6 +17,7 @@ from foundry.interface import jobs
 from foundry.interface.cli import main
 from foundry.ledger.lease import Owner
 from foundry.ledger.ledger import Ledger
+from tests import schema
 from tests.home import write_tiny
 from tests.interface.test_commands import SMALL
 
@@ -43,7 +44,7 @@ def test_a_job_outlives_who_asked_and_is_waited_for_seen_and_stopped_by_others(
     assert told(capsys, "start", *LONG, "--key", "night") == {**asked, "begun": False}
     while not ((seen := told(capsys, "wait", "night", "--seconds", "0.5"))["runs"] and seen["said"]):
         assert seen["state"] == "running" and seen["result"] is None and seen["exit_code"] is None
-    assert seen["runs"][0]["name"] == "long" and any("train long" in line for line in seen["said"])
+    assert seen["runs"][0]["name"] == "long" and any("train long" in schema.text(line) for line in seen["said"])
     (worker,) = told(capsys, "ps")["processes"]
     assert (
         worker["job"] == asked["job"] and worker["pid"] == asked["pid"] and worker["runs"] == [seen["runs"][0]["run"]]
@@ -52,7 +53,8 @@ def test_a_job_outlives_who_asked_and_is_waited_for_seen_and_stopped_by_others(
     assert stopped["ended"] and stopped["job"] == asked["job"]
     ended = told(capsys, "wait", asked["job"][:6], code=1)
     assert ended["state"] == "stopped" and ended["exit_code"] == 130 and ended["runs"] == []
-    assert "stopped by ann" in ended["result"]["error"]["message"] and ended["result"]["error"]["code"] == "interrupted"
+    error = ended["result"]["error"]
+    assert "stopped by ann" in schema.text(error["message"]) and error["code"] == "interrupted"
     assert "stopped by ann" in Path(ended["log"]).read_text()
     assert [each["state"] for each in told(capsys, "jobs")["jobs"]] == ["stopped"]
     assert told(capsys, "stop", "night", code=2)["error"]["code"] == "stop.not_running"
