@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from foundry.documents.document import Document
+from foundry.documents.document import Document, Ours
 
 
 class ExportTarget(Document):
@@ -12,7 +12,7 @@ class ExportTarget(Document):
 
     format: str
     architecture: str
-    why_not: str | None
+    why_not: Ours | None
 
 
 class ExportTargets(Document):
@@ -41,7 +41,7 @@ class Exported(Document):
     """weights: `average` or `last`; needs_foundry: loading takes `trust_remote_code` and Foundry; verified: null where
     nobody asked."""
 
-    folder: str
+    folder: Ours
     format: str
     architecture: str
     run: str
@@ -53,7 +53,7 @@ class Exported(Document):
     parameters: int
     files: dict[str, int]
     verified: Verification | None
-    next: tuple[str, ...]
+    next: tuple[Ours, ...]
 
 
 class Imported(Document):
@@ -66,13 +66,13 @@ class Imported(Document):
     hash: str
     tokenizer: str | None
     parameters: int
-    next: tuple[str, ...]
+    next: tuple[Ours, ...]
 
 
 class Evaluated(Document):
     """results: task → metric → number, as lm-eval says them; no part of any verdict."""
 
-    folder: str
+    folder: Ours
     run: str | None
     tasks: tuple[str, ...]
     results: dict[str, dict[str, Any]]
