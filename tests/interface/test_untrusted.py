@@ -39,7 +39,7 @@ SENTENCES = {
     "Prepared.judge_dir", "Measured.report", "Rebuilt.workspace", "ReproducedRun.device", "Trained.device",
     "RunRow.device", "RunShown.device", "RunShown.folder", "Running.device", "Reported.html", "Reported.card",
     "Cleaned.rule", "Cleaned.standing_rule", "Curves.png", "Tracked.into", "Skill.text", "Skill.file",
-    "McpConfig.text", "ExportTarget.why_not", "Exported.folder", "Exported.next", "Imported.next", "Evaluated.folder",
+    "McpConfig.text", "ExportTarget.why_not", "Exported.folder", "Exported.next",
 }  # fmt: skip
 """The fields whose sentences are Foundry's own, or places on the disk of its user: the only ones that aren't framed."""
 
