@@ -24,6 +24,7 @@ from foundry.interface.cli import main
 from foundry.interface.mcp import server as mcp_server
 from foundry.interface.mcp.serving import made
 from foundry.ledger.lease import Owner
+from tests import schema
 from tests.home import write_tiny
 from tests.interface.test_commands import SMALL
 
@@ -90,7 +91,7 @@ def test_a_training_is_started_and_waited_for_and_outlives_the_server(home: Path
             result = await client.call_tool("wait", {"job": "long", "seconds": 1}, progress_callback=told_how_far)
             assert json.loads(result.content[0].text)["state"] == "running" and heard  # type: ignore[union-attr]
             stopped = await told(client, "stop", what="long")
-            assert stopped["ended"] and "agent" in stopped["by"]
+            assert stopped["ended"] and "agent" in schema.text(stopped["by"])
             assert (await told(client, "wait", job="long"))["state"] == "stopped"
             words = ["experiments/baseline.yaml", *SMALL]
             job = (await told(client, "start", verb="train", arguments=words))["job"]
@@ -235,7 +236,7 @@ def test_a_part_is_written_into_the_workspace_alone_and_over_nothing_unseen(home
         async with inside(home) as client:
             written = await told(client, "write_part", slot="activation", kind="mine", source=PART)
             assert (home / "workspace/modules/activation/mine.py").read_text() == PART and not written["replaced"]
-            assert "mine" in (await told(client, "catalogue", of="kinds"))["slots"]["activation"]
+            assert "mine" in (await told(client, "catalogue", of="kinds"))["workspace"]["activation"]
             assert (await told(client, "propose", mutation="activation:mine"))["mutation"] == "activation:mine"
             changed = PART.replace("again", "once more")
             again: dict[str, Any] = {"slot": "activation", "kind": "mine", "source": changed}
