@@ -134,6 +134,37 @@ def _runs(row: dict[str, Any]) -> list[str]:
     return [run["run"] for run in row.get("runs", [])]
 
 
+def test_a_report_has_numbers_that_a_report_can_have() -> None:
+    odd = {"loss": 10**400, "lr": float("nan"), "grad_norm": -float("inf"), "tokens_per_second": "many", "x": 1}
+    assert harness._numbers(odd) == {}  # pyright: ignore[reportPrivateUsage]
+    assert harness._numbers({"loss": 2, "lr": -0.5}) == {"loss": 2, "lr": -0.5}  # pyright: ignore[reportPrivateUsage]
+
+
+@pytest.mark.parametrize(
+    ("field", "refused"),
+    [
+        ("build: int = 1", True),
+        ("alike: bool = False", True),
+        ('odd: object = {"a", "b", "c"}', False),
+        ('odd: object = b"\\xff"', False),
+        ('odd: str = "\\ud800"', False),
+    ],
+)
+def test_a_default_that_no_recipe_can_hold_is_none_and_a_name_that_is_taken_is_refused(
+    workspace: Path, field: str, refused: bool
+) -> None:
+    text = PARTS["activation/mine.py"].replace(
+        "class Config(ActivationConfig):\n", f"class Config(ActivationConfig):\n    {field}\n"
+    )
+    assert field in text
+    (workspace / "modules/activation/odd.py").write_text(text)
+    if refused:
+        with pytest.raises(RequestError, match=r"code\.field_taken"):
+            mutated("activation:odd")
+    else:
+        assert mutated("activation:odd").to_dict()["model"]["activation"].keys() == {"kind", "ratio", "power"}
+
+
 def test_code_that_hangs_is_refused_by_a_runs_own_limit_and_as_a_timeout(workspace: Path) -> None:
     text = PARTS["norm/broken.py"].replace("{}[width]", "__import__('time').sleep(600)")
     (workspace / "modules/norm/hangs.py").write_text(text)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from foundry.core.errors import RequestError, RunFailure, WorkError
+from foundry.core.errors import Killed, RequestError, RunFailure, WorkError
 from foundry.judge import channel, score
 from foundry.judge.score import Tolerance
 from foundry.judge.windows import cut_windows
@@ -25,8 +25,10 @@ def workspace(monkeypatch: pytest.MonkeyPatch, admitted: None):
     monkeypatch.setenv("FOUNDRY_WORKSPACE", str(entrants.WORKSPACE))
 
 
-def judged(job: Any, texts: list[entrants.Text], call_seconds: float = 30.0, sampled: bool = False) -> score.Score:
-    return judge(job, lambda: texts, entrants.Line(), call_seconds, sampled)
+def judged(
+    job: Any, texts: list[entrants.Text], call_seconds: float = 30.0, sampled: bool = False, made_up: bool = True
+) -> score.Score:
+    return judge(job, lambda: texts, entrants.Line(), call_seconds, sampled, made_up)
 
 
 BUILT_IN = {
@@ -80,11 +82,19 @@ def test_what_sees_more_than_it_should_fails_a_sample_too(tmp_path: Path, trick:
 def test_what_a_sample_takes_back_is_for_all_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(score.TOLERANCES, "fp32", Tolerance(1e9, 1e9))
     monkeypatch.setattr("foundry.judge.worker.secrets.randbits", lambda bits: 7)
-    texts = entrants.stretches(400)
+    found, scored = [], score.Judging.score
+
+    def noted(judging: score.Judging) -> score.Score:
+        result = scored(judging)
+        found.append(judging.leaked_nats)
+        return result
+
+    monkeypatch.setattr(score.Judging, "score", noted)
     job = entrants.entrant(tmp_path, entrants.model_section("faint"))
-    plain = entrants.plain_bits_per_byte(job, texts)
-    whole, sampled = (judged(job, texts, sampled=each).bpb - plain for each in (False, True))
-    assert sampled == pytest.approx(whole, rel=0.2) and whole > 0.1, "the few cuts stand for all positions"
+    for sampled in (False, True):
+        judged(job, entrants.stretches(400), sampled=sampled)
+    whole, sampled = found
+    assert sampled == pytest.approx(whole, rel=0.2) and whole > 1000, "the few cuts stand for all positions"
 
 
 def test_a_large_vocabulary_streams_in_slices_to_the_same_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -154,6 +164,36 @@ def test_a_failure_is_shown_as_printable_words_on_one_line(tmp_path: Path):
     with pytest.raises(RunFailure) as caught:
         judged(entrants.entrant(tmp_path, entrants.model_section("shouts")), entrants.stretches())
     assert caught.value.detail.isprintable() and "[31mverdict: better" in caught.value.detail
+
+
+@pytest.mark.parametrize("trick", ["shouts", "raises", "exits", "far_future"])
+def test_what_has_seen_judged_text_has_no_words_of_its_own(tmp_path: Path, trick: str):
+    job = entrants.entrant(tmp_path, entrants.model_section(trick))
+    told = []
+    for seed in (0, 1):  # another text, another secret: what is said is the same
+        with pytest.raises(RunFailure) as caught:
+            judged(job, entrants.stretches(24, seed=seed), made_up=False)
+        told.append((caught.value.reason, caught.value.detail))
+    assert told[0] == told[1] and not any(digit in told[0][1] for digit in "0123456789")
+    assert "verdict" not in told[0][1] and "IndexError" not in told[0][1]
+
+
+def test_a_witness_that_ends_itself_clears_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def gone(*asked: Any) -> bool:
+        raise Killed("the model's process was ended by SIGKILL")
+
+    monkeypatch.setattr(score.Judging, "_witness_differs", gone)
+    with pytest.raises(RunFailure) as caught:
+        judged(entrants.entrant(tmp_path, entrants.model_section("far_future")), entrants.stretches(24))
+    assert caught.value.reason == "leak"
+
+
+def test_what_earlier_calls_gave_within_the_tolerance_is_paid_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(score.TOLERANCES, "fp32", Tolerance(1e9, 1e9))
+    texts = entrants.stretches(40)
+    honest = judged(entrants.entrant(tmp_path / "honest", entrants.model_section()), texts)
+    job = entrants.entrant(tmp_path / "trick", entrants.model_section("later_calls"))
+    assert entrants.plain_bits_per_byte(job, texts) < honest.bpb - 0.2 < judged(job, texts).bpb
 
 
 def test_what_is_gained_within_the_tolerance_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

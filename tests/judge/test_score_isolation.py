@@ -14,6 +14,7 @@ import torch
 from foundry.core.errors import RunFailure
 from foundry.data.prepared import Prepared
 from foundry.judge import worker
+from foundry.judge.score import Score
 from foundry.judge.splice import make_plan, rounds_for
 from foundry.judge.windows import cut_windows
 from tests.judge import entrants
@@ -191,3 +192,22 @@ def test_a_checkpoint_reached_through_a_link_is_not_judged(payload: dict[str, An
     (tmp_path / "linked").symlink_to(payload["checkpoint"])
     with pytest.raises(RunFailure, match="checkpoint"):
         worker.main({**payload, "checkpoint": str(tmp_path / "linked")}, entrants.Line())
+
+
+@pytest.mark.parametrize("forgotten", [True, False])
+def test_a_contestant_can_not_read_in_its_callers_what_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgotten: bool
+) -> None:
+    if not forgotten:  # the control: what would be there
+        monkeypatch.setattr("foundry.judge.model_server.forget", lambda frame: None)
+    job = entrants.entrant(tmp_path, entrants.model_section("looks_up"))
+
+    def judged() -> Score:
+        split = "the split of a test"
+        return worker.judge(job, lambda: entrants.stretches() if split else [], entrants.Line(), made_up=True)
+
+    if forgotten:
+        assert judged().bpb > 0
+    else:
+        with pytest.raises(RunFailure, match="seen"):
+            judged()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,9 @@ def _sealed(base: type[BaseModel], name: str, at: str, path: Path, stamp: str) -
     parent = _named_base(tree, config) if config is not None else None
     parent = parent if isinstance(parent, type) and issubclass(parent, base) else base
     defaults = _literal_defaults(config) if config is not None else {}
+    if taken := sorted(name for name in defaults.keys() - parent.model_fields.keys() if hasattr(parent, name)):
+        message = f"its Config has a field '{taken[0]}', which every Config has a method of that name for"
+        raise RequestError("code.field_taken", str(path), message, got=taken[0], hint="give the field another name")
 
     def refuse(self: BaseModel, *arguments: Any, **named: Any) -> Any:
         raise RequestError("code.sealed", at, f"{path.name} is code from the workspace, and runs in a sandbox only")
@@ -84,7 +88,9 @@ def _literal_defaults(config: ast.ClassDef) -> dict[str, Any]:
                 value = value.args[0]
             if "ClassVar" not in ast.unparse(line.annotation) and not line.target.id.startswith(("_", "model_")):
                 try:
-                    defaults[line.target.id] = ast.literal_eval(value)
+                    default = ast.literal_eval(value)
+                    json.dumps(default, ensure_ascii=False, allow_nan=False).encode()  # a recipe holds nothing else
                 except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
                     continue
+                defaults[line.target.id] = default
     return defaults

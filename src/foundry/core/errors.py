@@ -142,7 +142,7 @@ class RunFailure(Exception):
 
 
 class Killed(RunFailure):
-    """What ran a model's code was killed, and not by us: by the machine, or by that code."""
+    """What ran a model's code was killed, and not by us: by the machine, or by that code. The kernel's count tells."""
 
     def __init__(self, detail: str) -> None:
         super().__init__("oom", detail)

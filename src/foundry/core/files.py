@@ -107,3 +107,28 @@ def locked(path: Path) -> Iterator[None]:
     with open(path, "a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove what others have made there, however deep, whatever its permissions. Raises OSError for what stays.
+
+    Folders in folders are moved up before they are emptied: no path becomes longer than two names."""
+    if folder.is_symlink() or not folder.is_dir():
+        folder.unlink(missing_ok=True)
+        return
+    os.chmod(folder, 0o700)
+    moved = 0
+    while names := os.listdir(folder):
+        for name in names:
+            inner = folder / name
+            if inner.is_symlink() or not inner.is_dir():
+                os.unlink(inner)
+                continue
+            os.chmod(inner, 0o700)
+            for child in os.listdir(inner):
+                if not (below := inner / child).is_symlink() and below.is_dir():
+                    os.chmod(below, 0o700)  # a folder that moves is written to
+                os.rename(below, folder / f".moved-{moved}-{secrets.token_hex(6)}")
+                moved += 1
+            os.rmdir(inner)
+    os.rmdir(folder)

@@ -281,6 +281,8 @@ def _verdict(running: _Running, exit_code: int | None) -> tuple[dict[str, Any] |
     match running.message:
         case {"result": dict(result)}:
             return result, None, ""
+        case {"failure": [str(reason), str(detail)]} if reason == KILLED and not _by_the_kernel(running):
+            return None, "crash", f"{detail}, and not by the kernel for want of memory"
         case {"failure": [str(reason), str(detail)]} if reason in (*REASONS, LOST, KILLED):
             return None, reason, detail
         case dict(message):
@@ -288,7 +290,7 @@ def _verdict(running: _Running, exit_code: int | None) -> tuple[dict[str, Any] |
     if running.why is not None:
         return None, *running.why
     assert exit_code is not None
-    if exit_code == -signal.SIGKILL and kills_for_memory() > running.kills_before:
+    if exit_code == -signal.SIGKILL and _by_the_kernel(running):
         return None, KILLED, "killed by the kernel, which was short of memory"
     if exit_code == -signal.SIGKILL:
         return None, LOST, "killed from outside"
@@ -298,6 +300,11 @@ def _verdict(running: _Running, exit_code: int | None) -> tuple[dict[str, Any] |
         return None, LOST, "stopped before it began"
     how = f"exit code {exit_code} without a result" if exit_code >= 0 else f"signal {_signal_name(-exit_code)}"
     return None, "crash", f"{how}\n{_log_tail(running)}".strip()
+
+
+def _by_the_kernel(running: _Running) -> bool:
+    """Whether the kernel has killed something for memory meanwhile. Else it was by its own hand, and would be again."""
+    return kills_for_memory() > running.kills_before
 
 
 def _pidfd(pid: int) -> int:

@@ -6,7 +6,6 @@ Whatever the target does, the last message is its result or a typed failure; wit
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import faulthandler
 import importlib
@@ -21,6 +20,7 @@ from multiprocessing import forkserver, process, resource_tracker
 from typing import Any, NoReturn
 
 from foundry.core.errors import KILLED, LOST, Killed, MachineTrouble, RequestError, RunFailure
+from foundry.core.frames import forget
 from foundry.execute.json_socket import Wire
 from foundry.execute.linux import data_bytes, die_with_parent
 from foundry.execute.progress_channel import Line
@@ -111,12 +111,7 @@ def _forget_the_server(end: socket.socket) -> socket.socket:
     """`end` at a number that is always the same. Nothing else is left of what multiprocessing had open and knew: as
     long as a worker holds its pipes, the server outlives its controller, and what else ran could tell code why it
     runs."""
-    frame = sys._getframe(2)  # this worker's way back into the server, which it never takes
-    while frame.f_back is not None:  # the last one's variables are a module's
-        variables = frame.f_locals
-        variables.update(dict.fromkeys(variables, 1))  # also the exit code, should anything go wrong from here on
-        ctypes.pythonapi.PyFrame_LocalsToFast(ctypes.py_object(frame), 0)
-        frame = frame.f_back
+    forget(sys._getframe(2))  # this worker's way back into the server, which it never takes
     process.current_process()._identity = ()  # type: ignore[attr-defined]
     process._parent_process = None  # type: ignore[attr-defined]
     forkserver._forkserver.__init__()  # type: ignore[attr-defined]

@@ -1,6 +1,7 @@
 """A seat: the judge's hold on one contestant's process. Asks it questions, bounds its time, names how it failed.
 
-May not: import the contestant's code, believe anything it says beyond a status byte and numbers.
+Once it has been shown judged text its own words are kept back: they could be that text. May not: import the
+contestant's code, believe anything it says beyond a status byte and numbers.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from foundry.core.errors import Killed, RunFailure
 from foundry.judge.channel import Ask, Channel, Status
 from foundry.judge.model_process import Process
 
+KEPT_BACK = "the model's code failed on judged text; what it says of it is kept back (foundry check shows such words)"
 EXIT_SECONDS = 2.0  # from the end of a process's answers to its own end
 _REASONS = {Status.CRASH: "crash", Status.OOM: "oom", Status.INVALID: "invalid"}
 
@@ -24,9 +26,10 @@ _REASONS = {Status.CRASH: "crash", Status.OOM: "oom", Status.INVALID: "invalid"}
 class Seat:
     """Takes the judge's end of the channel; the process at the other end has started."""
 
-    def __init__(self, channel: Channel, process: Process, call_seconds: float) -> None:
+    def __init__(self, channel: Channel, process: Process, call_seconds: float, made_up: bool = False) -> None:
+        """made_up: the text is nobody's secret."""
         self.channel, self.process, self.call_seconds = channel, process, call_seconds
-        self._loaded = False
+        self._loaded, self._made_up, self._has_seen = False, made_up, False
         self.forward_seconds = 0.0
         self._copy: np.ndarray | None = None
         channel.enter_judge()
@@ -38,6 +41,7 @@ class Seat:
             self._loaded = True
             self._ask(Ask.LOAD)
             self._wait()
+        self._has_seen = not self._made_up
         self.channel.ids[: len(ids)] = ids
         started = time.monotonic()
         self._ask(Ask.FORWARD, len(ids))
@@ -77,12 +81,14 @@ class Seat:
         if status is None:
             raise self._gone()
         if status is not Status.OK:
-            raise RunFailure(_REASONS[status], self.channel.words())
+            raise RunFailure(_REASONS[status], KEPT_BACK if self._has_seen else self.channel.words())
 
     def _gone(self) -> RunFailure:
         """How a process that answers no more has ended; one that only broke off its channel is ended here."""
         code = self.process.exit_code(EXIT_SECONDS)
         self.end()
+        if self._has_seen and code != -signal.SIGKILL:
+            return RunFailure("crash", KEPT_BACK)
         if code is None:
             return RunFailure("crash", "the model's process broke off its channel to the judge")
         if code >= 0:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from foundry.core import code
+from foundry.core.frames import forget
 from foundry.judge.channel import Ask, Channel, Status
 from foundry.sandbox import accelerator_devices, confine, contestant_policy
 from foundry.sandbox.confinement import available
@@ -65,6 +66,7 @@ def serve(job: Job, channel: Channel) -> NoReturn:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # the judge's death is ours
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, signal.SIG_DFL)
+        forget(sys._getframe(1))  # which text it is, and how much of it
         gc.freeze()  # what the judge left behind is never collected here: its files and mappings are no longer these
         _keep_only(channel.contestant_fds())
         channel.enter_contestant()

@@ -17,6 +17,7 @@ sealed ones, then the one that sees windows whole in another order. May not: tru
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -55,16 +56,25 @@ class Score:
     """Spent in the contestant's forward passes, loading left out."""
     cuts: int
     splice_gap: float
-    """Largest change of a token's loss before a cut, in nats; 0 means bit by bit."""
+    """Largest change of a token's loss before a cut, in nats, rounded up to a power of ten; 0 means bit by bit."""
     order_gap_nats: float
-    """Largest change of a token's loss in the other order."""
+    """Largest change of a token's loss in the other order, likewise. The score pays for it at every token."""
 
 
 class Judging:
     """One scoring of one contestant, seated once for each text of the plan, and once more as a witness."""
 
-    def __init__(self, plan: Plan, seats: Sequence[Seat], witness: Seat, rows: int, tolerance: Tolerance) -> None:
-        self.plan, self.seats, self.witness = plan, seats, witness
+    def __init__(
+        self,
+        plan: Plan,
+        seats: Sequence[Seat],
+        witness: Seat,
+        rows: int,
+        tolerance: Tolerance,
+        made_up: bool = False,
+    ) -> None:
+        """made_up: the text is nobody's secret, and failures say in numbers what was seen."""
+        self.plan, self.seats, self.witness, self.made_up = plan, seats, witness, made_up
         self.rows, self.tolerance = rows, tolerance
         self.context = plan.windows.inputs.shape[1]
         count = len(plan.windows.lengths)
@@ -116,9 +126,10 @@ class Judging:
                 window, position = np.unravel_index(int(gaps_NT.argmax()), gaps_NT.shape)
                 raise self._explained(process, other, int(window), int(position))
         if self.order_gap > self.tolerance.order:
+            by = self._in_numbers(f" by {self.order_gap:.3g} nats")
             raise RunFailure(
                 "invalid",
-                f"a token's loss changes by {self.order_gap:.3g} nats with the order of windows: the model's output "
+                f"a token's loss changes{by} with the order of windows: the model's output "
                 "depends on other rows of the batch, on earlier calls, or on chance",
             )
 
@@ -128,14 +139,17 @@ class Judging:
         for process, (kept_N, is_cut_N) in enumerate(zip(self.plan.kept, self.plan.cut, strict=True)):
             gained = self.losses_PNT[process, every, kept_N - 1] - real_NT[every, kept_N - 1].astype(float)
             self.leaked_nats += float((gained * self.plan.stands_for)[is_cut_N].sum())
+        tokens = int(windows.lengths.sum())
+        # what earlier calls have changed is no prediction of this text: at most so much was gained by it
+        nats = math.fsum(real_NT[windows.real]) + self.leaked_nats + self.order_gap * tokens
         return Score(
-            bpb=(math.fsum(real_NT[windows.real]) + self.leaked_nats) / math.log(2) / windows.bytes,
+            bpb=nats / math.log(2) / windows.bytes,
             bytes=windows.bytes,
-            tokens=int(windows.lengths.sum()),
+            tokens=tokens,
             forward_seconds=sum(seat.forward_seconds for seat in self.seats),
             cuts=self.plan.cuts,
-            splice_gap=self.splice_gap,
-            order_gap_nats=self.order_gap,
+            splice_gap=_coarse(self.splice_gap),
+            order_gap_nats=_coarse(self.order_gap),
         )
 
     def _read(self, seat: Seat, start: int) -> Tensor:
@@ -148,21 +162,28 @@ class Judging:
         return logits
 
     def _explained(self, process: int, other: int, window: int, position: int) -> RunFailure:
-        """Why a loss changed that should not have: the witness, which has seen nothing yet, is shown the batch."""
-        seen, gap = self.losses_PNT[process, window, position], self.splice_gap
+        """Why a loss changed that should not have: the witness, which has seen nothing yet, is shown the batch. One
+        that fails then clears nobody."""
+        seen, by = self.losses_PNT[process, window, position], self._in_numbers(f" by {self.splice_gap:.3g} nats")
         *_, batch = (batch for batch in self.plan.batches(process, self.rows) if window in batch)
         row = int(np.flatnonzero(batch == window)[-1])
         text = self.plan.texts[process][batch]
-        if self._witness_differs(text, row, window, position, seen):
-            return RunFailure("invalid", "the same batch gives another loss in a fresh process: the model keeps "
-                              "something between calls, or draws at random when it is evaluated")  # fmt: skip
         others = self.plan.texts[other][batch]
         others[row] = text[row]
-        if self._witness_differs(others, row, window, position, seen):
-            return RunFailure("leak", f"a loss of one row changes by {gap:.3g} nats when only other rows change")
+        with contextlib.suppress(RunFailure):
+            if self._witness_differs(text, row, window, position, seen):
+                return RunFailure("invalid", "the same batch gives another loss in a fresh process: the model keeps "
+                                  "something between calls, or draws at random when it is evaluated")  # fmt: skip
+            if self._witness_differs(others, row, window, position, seen):
+                return RunFailure("leak", f"a loss of one row changes{by} when only other rows change")
         cut = int(min(kept for kept in self.kept_PN[[process, other], window]))
-        return RunFailure("leak", f"the loss at position {position} changes by {gap:.3g} nats when only the tokens "
-                          f"from position {cut} on are replaced: the model sees the future")  # fmt: skip
+        at, behind = self._in_numbers(f" at position {position}"), self._in_numbers(f" from position {cut} on")
+        return RunFailure("leak", f"the loss{at} changes{by} when only later tokens{behind} are replaced: "
+                          "the model sees the future")  # fmt: skip
+
+    def _in_numbers(self, words: str) -> str:
+        """Nothing where the text is a secret: the model's code has a say in them."""
+        return words if self.made_up else ""
 
     def _witness_differs(self, ids: np.ndarray, row: int, window: int, position: int, seen: float) -> bool:
         self.witness.forward(ids)
@@ -177,3 +198,8 @@ def _nats(logits: Tensor, targets: Tensor) -> Tensor:
     if not nats.isfinite().all():
         raise RunFailure("nan", "logits so far apart that a token's loss is infinite")
     return nats
+
+
+def _coarse(gap: float) -> float:
+    """A power of ten that is no smaller: the model's code has a say in the digits."""
+    return 10.0 ** math.ceil(math.log10(gap)) if gap else 0.0

@@ -8,6 +8,7 @@ code, read anything that it wrote but weights.
 from __future__ import annotations
 
 import math
+import random
 import secrets
 import signal
 import time
@@ -94,10 +95,12 @@ def judge(
     line: Line,
     call_seconds: float = CALL_SECONDS,
     sampled: bool = False,
+    made_up: bool = False,
 ) -> Score:
     """Score `job` on the stretches that `read` gives; it is called when every contestant has been forked.
 
-    sampled: splice a sample of the windows, for parts that ship. Raises RunFailure (`leak`, `invalid`, `nan`, `crash`,
+    sampled: splice a sample of the windows, for parts that ship. made_up: the text is nobody's secret, so that failures
+    may say what they like. Raises RunFailure (`leak`, `invalid`, `nan`, `crash`,
     `oom`, `timeout`) and WorkError. One thread until here.
     """
     if job.precision not in TOLERANCES:
@@ -108,14 +111,15 @@ def judge(
         count = SAMPLED_SEATS if sampled else MAX_ROUNDS + 3
         channels = [Channel(most_rows, job.context, job.vocab_size) for _ in range(count)]
         for channel, process in zip(channels, start(job, channels), strict=True):
-            seats.append(Seat(channel, process, call_seconds))
+            seats.append(Seat(channel, process, call_seconds, made_up))
         torch.set_num_threads(job.threads)
         windows = cut_windows(read(), job.context, job.vocab_size)
         count, secret, tolerance = len(windows.lengths), secrets.randbits(128), TOLERANCES[job.precision]
         plan = make_sampled_plan(windows, secret) if sampled else make_plan(windows, rounds_for(count), secret)
         rows = math.ceil(count / max(math.ceil(count / most_rows), min(MIN_BATCHES, count)))
+        random.Random(secret).shuffle(seats)  # which fork it is tells none what it is for
         witness, *asked = seats[: plan.sealed + 2]
-        return Judging(plan, asked, witness, rows, tolerance).run(line.tell)
+        return Judging(plan, asked, witness, rows, tolerance, made_up).run(line.tell)
     finally:
         for seat in seats:
             seat.end()

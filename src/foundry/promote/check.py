@@ -213,7 +213,7 @@ def _probed(place: Place, folder: Path, state: str, tier: str) -> Fault | None:
             admitted=tier == "none",
         )
         torch.set_num_threads(1)
-        judge(job, _made_up_text, _Quiet(), SECONDS)
+        judge(job, _made_up_text, _Quiet(), SECONDS, made_up=True)
     except (RunFailure, FoundryError) as failure:
         return _fault("judged", f"{state} weights: {failure}")
     return None

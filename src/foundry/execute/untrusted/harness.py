@@ -9,14 +9,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from foundry.core.errors import FoundryError, RunFailure, WorkError
-from foundry.core.files import write_json
+from foundry.core.files import remove_tree, write_json
 from foundry.core.section import validate
 from foundry.execute.untrusted.batch_feed import Block
 from foundry.execute.untrusted.child_handle import ChildHandle
@@ -32,6 +31,8 @@ MEASURE_SECONDS = 60.0
 """At most, for one forward pass of one row; a run's own limits may be lower."""
 DISK_BYTES = 4 << 30
 """All that a run may leave on the disk while it runs."""
+LARGEST = 1e30
+"""Of numbers in a report."""
 SPENT = "spent.json"
 """In a run's folder: the CPU seconds that its trainings have used so far, those of an attempt that was cut off too."""
 
@@ -73,7 +74,7 @@ def measure(payload: dict[str, Any], line: Line) -> dict[str, Any]:
             raise RunFailure("invalid", "no FLOPs could be counted")
         return counts
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
 
 
 def judge(payload: dict[str, Any], line: Line) -> dict[str, Any]:
@@ -112,7 +113,7 @@ class _Training:
         try:
             return self._run()
         finally:  # whatever became of it, what the code wrote doesn't stay
-            shutil.rmtree(self.folder, ignore_errors=True)
+            remove_tree(self.folder)
 
     def _run(self) -> dict[str, Any]:
         # Sealed configs: its sizes are known, and whatever else is theirs is for the sandbox.
@@ -248,11 +249,12 @@ class _Training:
 
 
 def _numbers(facts: dict[str, Any]) -> dict[str, Any]:
-    """The few numbers of a report that are worth passing on."""
+    """The few numbers of a report that are worth passing on, where they are such as a report can have."""
     known = ("loss", "lr", "grad_norm", "tokens_per_second")
-    return {key: facts[key] for key in known if isinstance(facts.get(key), (int, float))}
+    told = {key: facts.get(key) for key in known}
+    return {key: n for key, n in told.items() if isinstance(n, (int, float)) and abs(n) < LARGEST}
 
 
 def _make_empty(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_tree(folder)
     folder.mkdir(parents=True, mode=0o700)

@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -179,6 +180,16 @@ def killed(by: int) -> Tensor:
     return torch.zeros(())
 
 
+def looking_up_the_stack(part: Tempted, x: Tensor, ids: Tensor) -> Tensor:
+    """Raises where a caller has the name of a split."""
+    frame = sys._getframe()
+    while frame is not None:
+        if "the split of a test" in frame.f_locals.values():
+            raise RuntimeError("seen")
+        frame = frame.f_back
+    return torch.zeros_like(x)
+
+
 TRICKS: dict[str, Trick] = {
     "none": zero,
     "future": lambda part, x, ids: following(x),
@@ -201,6 +212,7 @@ TRICKS: dict[str, Trick] = {
     "too_wide": with_head(torch.zeros(2, 2, 2)),
     "not_a_tensor": with_head("logits"),
     "shouts": shouting,
+    "looks_up": looking_up_the_stack,
     "burgles": burgling,
     "calls_home": calling_home,
     "murders": murderous,
