@@ -67,7 +67,7 @@ def talked(job: Job, plain_bpb: float, tier: str, taken_away: str) -> Talked:
             stack.enter_context(mock.patch.object(worker, "Judging", Together))
         if taken_away in ("a /proc of one's own", "both"):
             # of those that are forked here, and of those inside bubblewrap
-            stack.enter_context(mock.patch.object(own_proc, "enter", lambda write: False))
+            stack.enter_context(mock.patch.object(own_proc, "enter", lambda write, with_drivers: False))
             stack.enter_context(mock.patch.object(bubblewrap, "_FOR_CONFINING", ()))
         stack.enter_context(trial.workspace(TWINS.workspace))
         bpb, why = trial.judged(replace(job, tier=tier), seed=1)
