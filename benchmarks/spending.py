@@ -27,13 +27,16 @@ from foundry.core.errors import FoundryError
 from foundry.execute.result import Limits, RunResult
 from foundry.recipe import Recipe
 from foundry.sandbox import TIERS
-from foundry.stats.spending import excess, spending_guard
+from foundry.stats.spending import excess, judged_excess, judging_guard, spending_guard
 from foundry.stats.verdict import Match
 from tests.home import ROOT, write_tiny
 
 SPENDERS = ROOT / "tests" / "cheats" / "spenders"
 HONEST = ("by_hand", "in_a_loop", "looks_up")
-CHEATS = ("two_steps", "eight_steps", "replays", "counts_less", "forges_flops", "works_unseen")
+CHEATS = (
+    *("two_steps", "eight_steps", "replays", "counts_less", "forges_flops", "works_unseen"),
+    *("warms", "learns_when_judged", "kills_itself"),
+)
 SLOTS = ("model.attention", "model.norm", "model.activation", "model.position", "train.optimizer")
 TINY_STEPS = 60
 
@@ -49,6 +52,8 @@ class Spent:
     tokens: float
     """As a multiple of the baseline's."""
     why: str = ""
+    judged: tuple[float, ...] = ()
+    """As `ratios`, of the processes that were judged."""
 
 
 def lay_out(workspace: Path) -> list[tuple[str, str]]:
@@ -113,9 +118,12 @@ def spent(lab: Lab, baseline: Arm, at: str, kind: str, seeds: Sequence[int], mat
         return Spent(kind, (), False, 0.0, 0.0, f"{failed.reason}: {failed.detail}")
     pairs = list(zip(results[::2], results[1::2], strict=True))
     costs = [(cost_of([a]), cost_of([b])) for a, b in pairs]
-    guard = spending_guard(costs, match)
-    ratios = tuple(ratio for pair in costs if (ratio := excess(*pair, match)) is not None)
-    return Spent(kind, ratios, guard is not None and guard.passed, _gain(pairs), arm.tokens / baseline.tokens)
+    guards = (spending_guard(costs, match), judging_guard(costs, match))
+    passed = all(guard is not None and guard.passed for guard in guards)
+    ratios, judged = (
+        tuple(ratio for pair in costs if (ratio := of(*pair, match)) is not None) for of in (excess, judged_excess)
+    )
+    return Spent(kind, ratios, passed, _gain(pairs), arm.tokens / baseline.tokens, judged=judged)
 
 
 def _gain(pairs: Sequence[tuple[RunResult, RunResult]]) -> float:
@@ -145,6 +153,7 @@ def main() -> None:
                 one = spent(lab, baseline, at, kind, range(options.pairs))
                 ratios = " ".join(f"{ratio:.2f}" for ratio in one.ratios)
                 told = f"{median(one.ratios):6.2f} × CPU ({ratios})" if one.ratios else one.why
+                told += f", judged {median(one.judged):.2f} ×" if one.judged else ""
                 more = f"{one.tokens:5.2f} × tokens {one.gain_bpb:+.3f} bpb" if one.ratios else ""
                 print(f"{at.partition('.')[2]:10} {kind:24} {told} {more}", flush=True)
 

@@ -10,9 +10,11 @@ import lzma
 import os
 import subprocess
 import sys
+import textwrap
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from pydoc_data import topics
 
 import pytest
 
@@ -182,3 +184,8 @@ def test_another_name_of_a_text_in_reach_is_in_reach(tmp_path: Path, monkeypatch
     reach._files.cache_clear()
     assert [in_reach([path]) for path in (real, link, apart)] == [real, link, None]
     reach._files.cache_clear()
+
+
+def test_of_pythons_own_library_the_prose_is_out_of_reach() -> None:
+    assert in_reach([Path(textwrap.__file__)]), "the control: what a run may import"
+    assert not in_reach([Path(topics.__file__), Path(textwrap.__file__).parent / "LICENSE.txt"])

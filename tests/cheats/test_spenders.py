@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +18,10 @@ from foundry.compare.calibrate import candidate_arm
 from foundry.compare.comparison import Question
 from foundry.compare.match import Arm
 from foundry.compare.session import Lab
+from foundry.core.errors import Killed, RunFailure
+from foundry.execute.linux import kills_for_memory
+from foundry.execute.untrusted import harness
+from foundry.execute.untrusted.child_handle import ChildHandle
 from foundry.recipe import Recipe
 from foundry.stats.sequential_test import Plan
 
@@ -40,11 +46,28 @@ def test_honest_code_spends_what_is_counted(bench: Bench, kind: str) -> None:
     assert found.passed and found.ratios, found
 
 
-@pytest.mark.parametrize("kind", ["replays", "forges_flops", "works_unseen"])
+@pytest.mark.parametrize("kind", ["replays", "forges_flops", "works_unseen", "warms", "learns_when_judged"])
 def test_a_gain_that_was_bought_is_seen_by_its_cpu_seconds_and_not_by_what_it_says(bench: Bench, kind: str) -> None:
     found = spending.spent(*bench, ACTIVATION, kind, [1])
     assert found.gain_bpb > 0.3, "by its score it would be promoted"
     assert found.ratios and not found.passed, found
+
+
+def test_who_kills_itself_is_not_taken_up_again_from_a_checkpoint_of_its_own_making(bench: Bench) -> None:
+    found = spending.spent(*bench, ACTIVATION, "kills_itself", [1])
+    assert not found.passed and found.why == "crash: the process of the model's code was ended by SIGKILL"
+
+
+@pytest.mark.parametrize(("kills_more", "kind"), [(0, RunFailure), (1, Killed)])
+def test_only_a_kill_that_the_kernel_counts_is_the_machines_and_nothing_is_gone_on_from(
+    tmp_path: Path, kills_more: int, kind: type[RunFailure]
+) -> None:
+    child, left = ChildHandle.__new__(ChildHandle), tmp_path / "checkpoint"
+    child.last, child.exit_code, child._kills_before = {}, -signal.SIGKILL, kills_for_memory() - kills_more
+    left.mkdir()
+    with pytest.raises(RunFailure) as failed:
+        harness._Training._claims(SimpleNamespace(out=tmp_path), child)  # type: ignore[arg-type]
+    assert type(failed.value) is kind and left.exists() == (kind is RunFailure)
 
 
 def answer(lab: Lab, arms: tuple[Arm, Arm], match: Any = "flops") -> comparison.Verdict:

@@ -19,7 +19,7 @@ from foundry.stats.spending import (
 )
 from foundry.stats.verdict import Arm, Cost, Score, Verdict
 
-BASE = Cost(tokens=1000, flops=1e9, seconds=9.0, cpu_seconds=2.0)
+BASE = Cost(tokens=1000, flops=1e9, seconds=9.0, cpu_seconds=2.0, judged_cpu_seconds=1.0)
 BETTER = Verdict("better", "flops", (Arm("a", "a", ()), Arm("b", "b", ())), Plan(0.05, 0.01, 12), ("evidence",))
 
 
@@ -42,13 +42,47 @@ def test_code_that_used_more_cpu_than_its_flops_are_worth_is_rejected_with_the_f
     found = judged(costs(15.2, 15.3, 15.1))
     assert found.word == "rejected"
     assert "7.60 × the baseline's CPU seconds for each counted FLOP (median of 3 pairs" in found.reasons[-1]
-    assert found.guards[-1].name == "spending" and not found.guards[-1].passed
+    assert [(guard.name, guard.passed) for guard in found.guards] == [("spending", False), ("judging", True)]
     assert judged(costs(2.2, 2.1, 1.9)).word == "better"
 
 
 def test_more_flops_may_cost_as_much_more_cpu() -> None:
     assert judged(costs(16.0, 16.4, 15.8, flops=8e9)).word == "better"
     assert judged(costs(16.0, 16.4, 15.8, flops=1e9)).word == "rejected"
+
+
+def judged_for(*seconds: float, **unlike: float) -> list[tuple[Cost, Cost]]:
+    return [(BASE, replace(BASE, judged_cpu_seconds=each, **unlike)) for each in seconds]  # type: ignore[arg-type]
+
+
+def test_a_model_that_learns_while_it_is_judged_is_rejected_with_the_figures() -> None:
+    found = judged(judged_for(8.2, 9.4, 8.0))
+    assert found.word == "rejected"
+    assert "judged, it used 7.80 × the baseline's CPU seconds for its counted FLOPs" in found.reasons[-1]
+    assert judged(judged_for(1.2, 9.4, 1.1)).word == "better", "a run that the machine disturbed decides nothing"
+    assert judged(judged_for(0.0, 0.0, 1.0)).word == "not_better", "what nobody has measured promotes nothing"
+
+
+def test_a_larger_model_may_take_as_much_longer_to_judge_and_a_smaller_one_as_long_to_load() -> None:
+    eight_times_a_token = judged_for(*[8.0] * 3, tokens=500, flops=4e9, cpu_seconds=8.0)
+    assert judged(eight_times_a_token).word == "better"
+    assert judged(judged_for(*[1.0] * 3, flops=0.4e9, cpu_seconds=0.8)).word == "better"
+    assert judged(judged_for(*[2.4] * 3, flops=0.4e9, cpu_seconds=0.8)).word == "rejected"
+    in_seconds = replace(BETTER, match="seconds")
+    assert judged(judged_for(*[4.0] * 3, tokens=250), verdict=in_seconds).word == "better", "as slow as it trains"
+    assert judged(judged_for(*[4.0] * 3), verdict=in_seconds).word == "rejected"
+
+
+def test_imports_of_a_part_are_slight_beside_a_long_training_and_not_beside_a_short_one() -> None:
+    for cpu_seconds, word in ((60.0, "better"), (2.0, "rejected")):
+        base = replace(BASE, cpu_seconds=cpu_seconds)
+        assert judged([(base, replace(base, judged_cpu_seconds=1.0 + 6 * 1.5))] * 3).word == word
+
+
+def test_what_is_spent_while_judged_adds_up_along_a_line_too() -> None:
+    once = judged_for(*[1.9] * 3)
+    assert carried_on(1.0, once, "flops") == pytest.approx(1.5) and judged(once).word == "better"
+    assert spending(BETTER, scores(once, 0), scores(once, 1), 1.5).word == "rejected"
 
 
 def test_in_matched_seconds_flops_buy_nothing() -> None:

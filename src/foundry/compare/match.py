@@ -34,7 +34,8 @@ class Arm:
     champion. 0: `tokens` themselves."""
 
     confined: bool = False
-    """Whether it is trained as workspace code is, whatever it is made of: what two arms spend can then be compared."""
+    """Whether it is trained and judged as workspace code is, whatever it is made of: what two arms spend can then be
+    compared."""
 
     @property
     def due(self) -> float:
@@ -123,6 +124,7 @@ def cost_of(runs: Iterable[RunResult]) -> Cost:
         flops=sum(facts.get("flops") or 0 for facts in known),
         seconds=sum(facts.get("seconds") or 0.0 for facts in known),
         cpu_seconds=sum(facts.get("cpu_seconds") or 0.0 for facts in known),
+        judged_cpu_seconds=sum(facts.get("judged_cpu_seconds") or 0.0 for facts in known),
     )
 
 

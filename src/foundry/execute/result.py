@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from foundry.core.errors import WorkError
 from foundry.documents.runs import Trained
@@ -39,6 +39,14 @@ class RunResult:
     facts: dict[str, Any] = field(default_factory=dict)
     stored: bool = False
     """True when nothing had to be done."""
+
+    @classmethod
+    def scored(
+        cls, spec: RunSpec, split: str, bpb: float, probes: dict[str, Any], run: dict[str, Any], stored: bool = False
+    ) -> Self:
+        """A run on record with its score; of the judge's probes what it cost to be judged is kept."""
+        facts = {**run, "judged_cpu_seconds": probes.get("cpu_seconds")}
+        return cls(spec, split, "done", bpb=bpb, facts=facts, stored=stored)
 
     @property
     def id(self) -> str:

@@ -115,7 +115,7 @@ class Scheduler:
     def submit(
         self, spec: RunSpec, data: Prepared, split: str = "validation", weights: bool = False, confined: bool = False
     ) -> None:
-        """Ask, once, for one run's score on `split`, and its `weights`; confined: trained as workspace code is."""
+        """Ask, once, for one run's score on `split`, and its `weights`; confined: as workspace code."""
         ask = _Ask(spec, data, split, weights, confined or bool(spec.recipe.sources()))
         if ask.key not in self._asks:
             self.measure(spec.recipe, data.vocab_size)
@@ -175,7 +175,8 @@ class Scheduler:
         run, id = self.ledger.runs.get(ask.spec.id), ask.spec.id
         score = self.ledger.runs.score(id, ask.split, self.protocol)
         if score is not None and not (ask.weights and not self._has_weights(ask)):
-            return self._end(ask, RunResult(ask.spec, ask.split, "done", bpb=score["bpb"], facts=run, stored=True))
+            probes = json.loads(score["probes"])
+            return self._end(ask, RunResult.scored(ask.spec, ask.split, score["bpb"], probes, run, stored=True))
         if run["status"] == "failed" and not self.retry and not self._leave_more(run):
             failure = RunResult(ask.spec, ask.split, "failed", run["reason"], run["detail"], facts=run, stored=True)
             return self._end(ask, failure)
@@ -225,10 +226,10 @@ class Scheduler:
             "judged_bytes": self.judged_bytes,
             "device": self.device,
             "threads": self.threads(ask.spec, ask.data),
-            "sampled": not (ask.in_doubt or ask.spec.recipe.sources()),
+            "sampled": not (ask.in_doubt or ask.confined),
         }
         target = "foundry.judge.worker:main"
-        if ask.spec.recipe.sources():
+        if ask.confined:
             payload, target = self.guard.judging(ask.spec.recipe, payload), "foundry.execute.untrusted.harness:judge"
         self._give(_task_id(ask), target, payload, run_folder(ask.spec.id) / "judge.txt", ask)
 
@@ -329,8 +330,8 @@ class Scheduler:
 
     def _judged(self, ask: _Ask, score: dict[str, Any]) -> None:
         self.ledger.runs.add_score(ask.spec.id, ask.split, score, self.protocol)
-        run = self.ledger.runs.get(ask.spec.id)
-        self._end(ask, RunResult(ask.spec, ask.split, "done", bpb=score["bpb"], facts=run))
+        run, probes = self.ledger.runs.get(ask.spec.id), score.get("probes", {})
+        self._end(ask, RunResult.scored(ask.spec, ask.split, score["bpb"], probes, run))
 
     def _failed(self, ask: _Ask, failure: RunFailure) -> None:
         fence, limits = ask.fence or None, asdict(ask.allowed)

@@ -12,6 +12,7 @@ import contextlib
 import importlib
 import json
 import os
+import resource
 import signal
 import struct
 import subprocess
@@ -26,14 +27,19 @@ from foundry.judge.model_server import Job, serve
 from foundry.sandbox import contestant_policy, wrap
 from foundry.sandbox.reach import code_paths
 
-_ORDER, _REPORT = struct.Struct("<Bd"), struct.Struct("<?i")
-"""Which one, and how long to wait for its own end; whether that came, and its exit code."""
+_ORDER, _REPORT = struct.Struct("<Bd"), struct.Struct("<?id")
+"""Which one, and how long to wait for its own end; whether that came, its exit code, the CPU seconds that it used."""
 END_SECONDS = 10.0
 PRELOAD = ("foundry.model", "foundry.train.checkpoint", "foundry.train.device")
 """What a contestant imports of ours, once before the forks."""
 
 
 class Process(Protocol):
+    @property
+    def cpu_seconds(self) -> float:
+        """Of all its threads, from its fork to its end; 0 before that, and where it isn't known."""
+        ...
+
     def kill(self) -> None:
         """End it now. May be called twice."""
         ...
@@ -61,6 +67,7 @@ class _Forked:
 
     def __init__(self, job: Job, channel: Channel) -> None:
         self._code: int | None = None
+        self.cpu_seconds = 0.0
         self._pid = os.fork()
         if self._pid == 0:
             serve(job, channel)
@@ -68,20 +75,23 @@ class _Forked:
     def kill(self) -> None:
         if self._code is None:
             os.kill(self._pid, signal.SIGKILL)
-            self._code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+            self._took(*os.wait4(self._pid, 0))
 
     def exit_code(self, seconds: float) -> int | None:
         clock = Attended()
         deadline = clock.now() + seconds
         while self._code is None:
-            pid, status = os.waitpid(self._pid, os.WNOHANG)
-            if pid:
-                self._code = os.waitstatus_to_exitcode(status)
+            ended = os.wait4(self._pid, os.WNOHANG)
+            if ended[0]:
+                self._took(*ended)
             elif clock.now() > deadline:
                 return None
             else:
                 time.sleep(0.005)
         return self._code
+
+    def _took(self, pid: int, status: int, used: resource.struct_rusage) -> None:
+        self._code, self.cpu_seconds = os.waitstatus_to_exitcode(status), _seconds(used)
 
 
 class _Nest:
@@ -102,6 +112,7 @@ class _Nest:
         )
         os.close(theirs)
         self._alive = set(range(len(channels)))
+        self.cpu_seconds = [0.0] * len(channels)
 
     def end(self, number: int, patience: float) -> int | None:
         """How a contestant has ended, at the latest after so many seconds, by our hand; None where it is by ours."""
@@ -114,7 +125,7 @@ class _Nest:
         if readable(self._reports, patience + END_SECONDS):
             report = os.read(self._reports, _REPORT.size)
             if len(report) == _REPORT.size:
-                by_itself, code = _REPORT.unpack(report)
+                by_itself, code, self.cpu_seconds[number] = _REPORT.unpack(report)
                 if not self._alive:
                     self.kill()
                 return code if by_itself else None
@@ -136,6 +147,10 @@ class _Born:
     def __init__(self, nest: _Nest, number: int) -> None:
         self._nest, self._number = nest, number
         self._ended, self._code = False, None
+
+    @property
+    def cpu_seconds(self) -> float:
+        return self._nest.cpu_seconds[self._number]
 
     def kill(self) -> None:
         self.exit_code(0.0)
@@ -161,13 +176,17 @@ def main() -> None:
     while len(asked := os.read(0, _ORDER.size)) == _ORDER.size:
         number, patience = _ORDER.unpack(asked)
         deadline = time.monotonic() + patience
-        while not (ended := os.waitpid(pids[number], os.WNOHANG))[0] and time.monotonic() < deadline:
+        while not (ended := os.wait4(pids[number], os.WNOHANG))[0] and time.monotonic() < deadline:
             time.sleep(0.005)
         by_itself = bool(ended[0])
         if not by_itself:
             os.kill(pids[number], signal.SIGKILL)
-            ended = os.waitpid(pids[number], 0)
-        os.write(reports, _REPORT.pack(by_itself, os.waitstatus_to_exitcode(ended[1])))
+            ended = os.wait4(pids[number], 0)
+        os.write(reports, _REPORT.pack(by_itself, os.waitstatus_to_exitcode(ended[1]), _seconds(ended[2])))
+
+
+def _seconds(used: resource.struct_rusage) -> float:
+    return used.ru_utime + used.ru_stime
 
 
 def _fork(job: Job, channel: Channel) -> int:

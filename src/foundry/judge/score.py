@@ -59,6 +59,8 @@ class Score:
     """Largest change of a token's loss before a cut, in nats, rounded up to a power of ten; 0 means bit by bit."""
     order_gap_nats: float
     """Largest change of a token's loss in the other order, likewise. The score pays for it at every token."""
+    cpu_seconds: float = 0.0
+    """Of the contestant's processes, loading included, as the kernel counted it."""
 
 
 class Judging:
@@ -147,6 +149,7 @@ class Judging:
             bytes=windows.bytes,
             tokens=tokens,
             forward_seconds=sum(seat.forward_seconds for seat in self.seats),
+            cpu_seconds=sum(seat.process.cpu_seconds for seat in self.seats),
             cuts=self.plan.cuts,
             splice_gap=_coarse(self.splice_gap),
             order_gap_nats=_coarse(self.order_gap),

@@ -84,6 +84,7 @@ def main(payload: dict[str, Any], line: Line) -> dict[str, Any]:
             "cuts": score.cuts,
             "splice_gap": score.splice_gap,
             "order_gap_nats": score.order_gap_nats,
+            **({} if payload.get("sampled") else {"cpu_seconds": round(score.cpu_seconds, 4)}),
             "quarantine": quarantine(score.bpb, payload.get("reference_bpb")),
         },
     }

@@ -24,6 +24,8 @@ _NEEDED = ("torch", "numpy", "scipy", "pydantic", "safetensors", "tqdm")
 """Distributions; what they require comes with them, extras left out."""
 _UNNEEDED: tuple[str, ...] = ("networkx", "jinja2", "fsspec", "setuptools")
 """What torch requires for its compiler and its hub, which agents' code doesn't get. networkx is a corpus, too."""
+_PROSE = ("pydoc_data", "idlelib", "test", "ensurepip", "lib2to3", "turtledemo", "LICENSE.txt")
+"""Of Python's own library: text, data and programs that no run needs."""
 _SYSTEM = ("/etc/ld.so.cache", "/etc/localtime", "/etc/ssl/openssl.cnf")
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
 _MACHINE = (
@@ -35,8 +37,9 @@ _MACHINE = (
 
 @functools.cache
 def code_paths() -> tuple[Path, ...]:
-    """Each file and tree, none inside another, links resolved, folders of packages left out."""
-    hidden = tuple(folder.resolve() for folder in package_folders())
+    """Each file and tree, none inside another, links resolved, folders of packages and prose left out."""
+    unneeded = (_standard() / name for name in _PROSE)
+    hidden = tuple(path.resolve() for path in (*package_folders(), *unneeded))
     parts = (part for path in trees() if path.exists() for part in _without(path.resolve(), hidden))
     return outermost((*parts, *(path.resolve() for path in packages())))
 

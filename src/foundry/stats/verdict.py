@@ -30,7 +30,9 @@ class Cost:
     flops: float = 0.0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
-    """Measured from outside; 0 where nobody has."""
+    """Of training, measured from outside; 0 where nobody has."""
+    judged_cpu_seconds: float = 0.0
+    """The same of the processes that were judged, loading included."""
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(Cost)))

@@ -19,6 +19,7 @@ from typing import Any, final
 from foundry.core.attended import LOOK_SECONDS, Attended
 from foundry.core.errors import LOST, REASONS, Killed, RunFailure
 from foundry.execute.json_socket import Wire
+from foundry.execute.linux import kills_for_memory
 from foundry.execute.untrusted.batch_feed import Block
 from foundry.execute.untrusted.child_main import Order, policy_for, start
 from foundry.sandbox import passed_on
@@ -56,6 +57,7 @@ class ChildHandle:
         os.set_blocking(self._prints, False)
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
+        self._kills_before = kills_for_memory()
         parent = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
@@ -66,6 +68,8 @@ class ChildHandle:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
         self._printed, self._room_bytes = 1 if printed is None else os.open(printed, flags, 0o600), PRINTED_BYTES
         self._innermost: int | None = None
+        self.begun: float | None = None
+        """Its CPU clock when it was about to import the code: what it had run until then is ours. None before that."""
         self.cpu_seconds: float | None = 0.0
         """Of all its threads; once it has ended None, if it was gone before that could be read."""
         self.messages: list[dict[str, Any]] = []
@@ -89,6 +93,7 @@ class ChildHandle:
             raise RunFailure("crash", f"unreadable words from the sandbox: {error}") from None
         if heard and self._innermost is None:
             self._innermost = _innermost(self.pid)
+            self.begun = heard[0].get("tell", {}).get("begun")  # the first word is ours, none after it is
         for message in heard:
             if message.keys() & {"result", "failure"}:
                 self.last = self.last or message
@@ -173,7 +178,7 @@ class ChildHandle:
         code = self.exit_code or 0
         code = 128 - code if code > 128 else code  # as bubblewrap tells of a signal
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"left with exit code {code}"
-        if -code == signal.SIGKILL:
+        if -code == signal.SIGKILL and kills_for_memory() > self._kills_before:  # else it did that itself
             raise Killed(f"the process of the model's code {how}")
         raise RunFailure("timeout" if -code == signal.SIGXCPU else "crash", f"the process of the model's code {how}")
 

@@ -16,6 +16,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -94,7 +95,7 @@ def _obey(order: Order, end: socket.socket, block: Block | None) -> NoReturn:
         wire = Wire(end)
         line = Line(wire)
         signal.signal(signal.SIGTERM, lambda number, frame: line.stop())
-        line.tell(begun=True)  # from here on its time is the code's own
+        line.tell(begun=time.process_time())  # from here on its time is the code's own
         asked = partial(block.asked, wire.send) if block else None
         wire.send(outcome(order.target, order.payload, line, asked))
         end.recv(1)  # its harness reads its clock and ends it: it may not be gone before

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from foundry.core.errors import FoundryError, RunFailure, WorkError
+from foundry.core.errors import FoundryError, Killed, RunFailure, WorkError
 from foundry.core.files import remove_tree, write_json
 from foundry.core.section import validate
 from foundry.execute.untrusted.batch_feed import Block
@@ -100,8 +100,6 @@ class _Training:
     first: float = 0.0
     before: float | None = 0.0
     """CPU seconds of earlier attempts; None where nobody has counted them."""
-    _first_clock: float = 0.0
-    """The code's CPU clock when it asked for its first batch: building and importing isn't training."""
     _saved: tuple[int, int] = (0, 0)
     _harvested: float = 0.0
 
@@ -140,7 +138,7 @@ class _Training:
             block.close()
             cpu_seconds = self._keep_count(inner)
             self._take_out_metrics()
-        claims = inner.result()
+        claims = self._claims(inner)
         finished = self.served == job.steps and claims.get("status") == "done"
         if not finished and not self.line.stopping:
             raise RunFailure("invalid", f"training ended after {self.served - due} of {job.steps - due} steps")
@@ -175,7 +173,6 @@ class _Training:
                         raise RunFailure("invalid", f"asked for batch {wanted} where {self.served} of {steps} is due")
                     if not self.first:
                         self.first = time.perf_counter()
-                        self._first_clock = inner.look_at_its_clock() or 0.0
                     block.hand_over(batch_at(self.served))
                     self.served += 1
                     if time.monotonic() - told > LOOK_SECONDS:
@@ -189,14 +186,22 @@ class _Training:
                 inner.ask_to_stop()
             self._look_after(inner)
 
+    def _claims(self, inner: ChildHandle) -> dict[str, Any]:
+        """What it says that it did. Of one that was killed nothing is gone on from: it may have had a hand in that."""
+        try:
+            return inner.result()
+        except Killed:
+            checkpoint.discard(self.out / "checkpoint")
+            raise
+
     def _keep_count(self, inner: ChildHandle) -> float | None:
-        """The CPU seconds since the first batch was asked for, of this attempt and those before it: put down at once,
+        """The CPU seconds since the code could first run, of this attempt and those before it: put down at once,
         because an attempt that is cut off has used them too. None where an attempt's aren't known."""
-        if not self.first:
+        if inner.begun is None:
             return self.before
         used = None
         if self.before is not None and inner.cpu_seconds is not None:
-            used = round(self.before + inner.cpu_seconds - self._first_clock, 4)
+            used = round(self.before + inner.cpu_seconds - inner.begun, 4)
         write_json(self.out / SPENT, {"cpu_seconds": used})
         return used
 
