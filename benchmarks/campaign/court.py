@@ -13,7 +13,7 @@ from foundry.stats.error_budget import Budget, grant, promoted
 from foundry.stats.fresh_seeds import certification_seeds, remeasurement_seeds
 from foundry.stats.noise_scale import DEFAULT_SIGMA0_BPB
 from foundry.stats.sequential_test import Plan
-from foundry.stats.verdict import Arm, Cost, Score, judge, remeasure
+from foundry.stats.verdict import Arm, Cost, Score, judge, measured_again
 
 REMEASURED_PAIRS = 8
 FIRST_SEASON = Budget()
@@ -25,10 +25,9 @@ COURT_FROM, REMEASURED_FROM, _FREE = 1 << 62, (1 << 62) + (1 << 61), (1 << 61) -
 class FieldCourt:
     """secret: what the fresh seeds are derived from, at least 16 bytes."""
 
-    def __init__(
-        self, field: Environment, secret: bytes, budget: Budget = FIRST_SEASON, remeasured: int = REMEASURED_PAIRS
-    ) -> None:
-        self.field, self.secret, self.remeasured = field, secret, remeasured
+    def __init__(self, field: Environment, secret: bytes, budget: Budget = FIRST_SEASON, teaches: bool = True) -> None:
+        """teaches: whether what its runs have on the validation split is told."""
+        self.field, self.secret, self.teaches = field, secret, teaches
         self.budgets = {"better": budget, "not_worse": budget}
         self.tests = 0
         self._known: dict[tuple[Point, Point, float], Ruling] = {}
@@ -54,23 +53,31 @@ class FieldCourt:
         # relevant_bpb only tells `not_better` from `underpowered`, and finding one takes longer than a whole replay
         plan = Plan(given.alpha, sigma0_bpb, given.pairs, min_effect_bpb=-margin_bpb, relevant_bpb=sigma0_bpb)
         seeds, found = [COURT_FROM | s & _FREE for s in certification_seeds(self.secret, attempt, given.pairs)], None
-        arms = unrun = (_arm(champion), _arm(candidate))
+        arms = (_arm(champion), _arm(candidate))
         for seed in seeds:
             arms = self._run(arms, seed)
             if (found := judge(*arms, plan, seeds)) is not None:
                 break
         assert found is not None  # the last pair decides
-        flops = 0.0
-        if found.word == "better" and self.remeasured:
-            drawn, again = remeasurement_seeds(self.secret, attempt, self.remeasured), unrun
-            fresh = [REMEASURED_FROM | s & _FREE for s in drawn]
-            for seed in fresh:
-                again = self._run(again, seed)
-            found = remeasure(found, *again, fresh)
-            flops = sum(arm.cost.flops for arm in again) / len(fresh)
         if found.word == "better":
             self.budgets[stream] = promoted(self.budgets[stream], given)
-        return ruling(found.to_json(), flops)
+        ruled = ruling(found.to_json())
+        return replace(ruled, validation=self._on_validation(arms)) if self.teaches else ruled
+
+    def remeasure(self, start: Point, champion: Point, noise_bpb: float | None) -> Ruling:
+        """Over the very pairs that it says; `start` is the champion again where the caller has it so."""
+        drawn = remeasurement_seeds(self.secret, f"{start}|{champion}", REMEASURED_PAIRS)
+        seeds, arms = [REMEASURED_FROM | s & _FREE for s in drawn], (_arm(start), _arm(champion))
+        for seed in seeds:
+            arms = self._run(arms, seed)
+        plan = Plan(0.05, noise_bpb or DEFAULT_SIGMA0_BPB, len(seeds), relevant_bpb=1.0)
+        return ruling(measured_again(*arms, plan, seeds).to_json())
+
+    def _on_validation(self, arms: tuple[Arm, Arm]) -> tuple[tuple[float | None, float | None], ...]:
+        seeds = [score.seed for score in arms[0].scores]
+        asks = [RunRequest(arm.recipe, seed) for seed in seeds for arm in arms]
+        scores = iter([outcome.bpb for outcome in self.field.gather(asks)])
+        return tuple((next(scores), next(scores)) for _ in seeds)
 
     def _run(self, arms: tuple[Arm, Arm], seed: int) -> tuple[Arm, Arm]:
         """Both with one more run."""

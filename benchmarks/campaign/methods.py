@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from random import Random
 from statistics import fmean
 
-from benchmarks.campaign.court import REMEASURED_PAIRS, FieldCourt
+from benchmarks.campaign.court import FieldCourt
 from benchmarks.campaign.table import World, WorldField
 from foundry.campaign import strategies
 from foundry.campaign.campaign import Campaign
@@ -63,25 +63,44 @@ Method = Callable[[World, int, float], tuple[Trace, ...]]
 
 
 def foundry(
-    strategy: str, policy: Policy = SHIPPED, budget: Budget = ERRORS, remeasured: int = REMEASURED_PAIRS
+    strategy: str, policy: Policy = SHIPPED, budget: Budget = ERRORS, remeasured: bool = True, teaches: bool = True
 ) -> Method:
     """The campaign as it ships, on a court with fresh seeds. Its incumbent is the champion; the frontier is what its
-    search builds on, and nobody has certified it."""
-    return lambda world, seed, horizon: _campaign(world, seed, horizon, policy, strategy, budget, remeasured)
+    search builds on, and nobody has certified it. remeasured: whether it measures its champion again at the end."""
+    return lambda world, seed, horizon: _campaign(world, seed, horizon, policy, strategy, budget, remeasured, teaches)
+
+
+class _Paused(Exception):
+    """The limit stands before the end of what was begun."""
 
 
 def _campaign(
-    world: World, seed: int, horizon: float, policy: Policy, strategy: str, budget: Budget, remeasured: int
+    world: World,
+    seed: int,
+    horizon: float,
+    policy: Policy,
+    strategy: str,
+    budget: Budget,
+    remeasured: bool,
+    teaches: bool,
 ) -> tuple[Trace, Trace]:
     where = WorldField(world)
-    court = FieldCourt(where, hashlib.sha256(f"replay|{seed}".encode()).digest(), budget, remeasured)
+    court = FieldCourt(where, hashlib.sha256(f"replay|{seed}".encode()).digest(), budget, teaches)
     running = Campaign(where, court, strategies.make(strategy), policy, seed)
     running.open(world.space.baseline, Limits(flops=horizon))
     champion, ahead = Trace(world.space.baseline, split="certification"), Trace(world.space.baseline)
 
     def heard(event: dict) -> None:
         """Told of an event before the campaign takes it in."""
-        champion.cost = ahead.cost = cost = min(running.state.flops + event.get("flops", 0.0), horizon)
+        champion.cost = ahead.cost = cost = running.state.flops + event.get("flops", 0.0)
+        if cost > horizon - running.kept:
+            champion.cost = ahead.cost = horizon
+            raise _Paused
+        if event["kind"] == "remeasured":
+            claimed = sum(change.gain or 0.0 for change in champion.changes)
+            held, point = event["held"], event["champion" if event["held"] else "start"]
+            gain = (event["effect"] or 0.0) if held else 0.0
+            champion.changes.append(Change(cost, point, gain=gain - claimed, back=not held))
         if event["kind"] in ("certified", "pruned") and event["better"]:
             kept = event.get("margin", 0.0)
             champion.changes.append(Change(cost, event["point"], gain=event["effect"], margin=kept))
@@ -93,8 +112,13 @@ def _campaign(
             ahead.changes.append(Change(cost, event["frontier"], gain=event["gain"] - running.state.gain))
 
     running.journal = _Heard(heard)
-    while running.step() not in ("over", "exhausted"):
+    try:
+        while running.step() not in ("over", "exhausted"):
+            pass
+    except _Paused:
         pass
+    if remeasured and running.finish("over"):
+        running.step()
     return champion, ahead
 
 

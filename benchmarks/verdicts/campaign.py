@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.verdicts import noise, rules
-from foundry.stats.error_budget import FIRST_SHARE, LARGEST_ALPHA, SPARE_WINNERS, Budget
+from foundry.stats.error_budget import LARGEST_ALPHA, SPARE_WINNERS, Budget
 from foundry.stats.power import Booleans, Floats, Integers
 
 RULES = (
@@ -100,7 +100,9 @@ class Budgets:
         return self.promotions_C + 1 if self.rule.control == "fdr" else 1
 
     def _next(self) -> tuple[Floats, Integers]:
-        share_C = 1.0 if self.rule.control == "per-comparison" else self._weight() / (self.tests_C + FIRST_SHARE)
+        share_C = (
+            1.0 if self.rule.control == "per-comparison" else self._weight() / (self.tests_C + self.rule.first_share)
+        )
         left_C = self.rule.q - (0.0 if self.rule.control == "per-comparison" else self.spent_C)
         alpha_C = np.minimum(LARGEST_ALPHA, left_C * share_C) * np.ones_like(self.spent_C)
         pairs_C = np.ceil(np.log2(SPARE_WINNERS / alpha_C)).astype(np.int64)

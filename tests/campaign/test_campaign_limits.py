@@ -46,16 +46,17 @@ def test_a_campaign_never_begins_more_runs_than_it_was_given(place: None, runs: 
 def test_a_certification_that_a_limit_cuts_goes_on_with_the_next_command_under_its_plan(place: None) -> None:
     waited, promotions, commands = [], 0, 0
     while not promotions:
-        document = run_limited(Limits(runs=20))
+        document = run_limited(Limits(runs=12))
         waited.append(document["waiting"])
         commands, promotions = commands + 1, len(document["promotions"])
-        assert begun()[0] <= 20 * commands and commands < 20
+        assert begun()[0] <= 12 * commands and commands < 20
     assert "a certification" in waited
     with Ledger.open() as ledger:
         kinds = [event["kind"] for event in ledger.campaigns.events(TRACK)]
         season = ledger.budget.season()
         assert season is not None
-        assert kinds.count("court") == kinds.count("certified") == ledger.budget.history(season["id"]).tests
+        assert 0 <= kinds.count("court") - kinds.count("certified") <= 1  # the limit may have cut one more
+        assert kinds.count("court") == ledger.budget.history(season["id"]).tests
 
 
 def test_without_a_look_before_each_run_the_same_campaign_runs_past_its_limit(

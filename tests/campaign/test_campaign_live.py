@@ -50,7 +50,7 @@ def test_a_campaign_finds_certifies_and_promotes_a_real_gain_and_it_can_be_repro
         ledger.proposals.add("lr:0.9e9+norm:rmsnorm", "", "somebody")
     document = run_campaign(48)
     assert document["promotions"], document
-    assert document["promotions"][0]["effect_bpb"] > 0.1
+    assert document["promotions"][-1]["effect_bpb"] > 0.1
     standing = Recipe.load(BASELINE)
     assert standing.fingerprint == document["champion"] == document["promotions"][-1]["to_recipe"]
     assert standing.to_dict()["train"]["optimizer"]["lr"] in (1e-2, 5e-3)

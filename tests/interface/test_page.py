@@ -109,7 +109,7 @@ def test_a_row_opens_its_diff_and_its_pairs(promoted: Campaign) -> None:
     comparison = queries.comparison(promotion.comparison or "")
     test = next(row for row in rows if row.reason == comparison.says)
     shown = views.opened(None, test.candidate)
-    assert test.effect_bpb == promotion.effect_bpb, "the effect that is quoted is the one measured again"
+    assert test.flatters and test.effect_bpb == promotion.flattering_effect_bpb != promotion.effect_bpb
     assert [pair.gain_bpb for pair in shown.pairs] == list(comparison.differences)
     before, after = (queries.recipe(each or "").content for each in (promotion.from_recipe, promotion.to_recipe))
     assert {edit.path for edit in shown.edits} == {edit.path for edit in queries.plain_diff(before, after)}
@@ -128,7 +128,9 @@ def test_decisions_are_said_in_words(promoted: Campaign) -> None:
     rows = views.table(None, 0, 500, "created_unix", True).rows
     won = next(row for row in rows if row.outcome == "better" and row.stage == "certify")
     said = re.escape(f"{won.name}: better, {won.effect_bpb:+.4f} bits per byte ")
-    assert re.fullmatch(rf"{said}\([+-]0\.\d{{4}} to [+-]0\.\d{{4}}\)", told(won).text)
+    assert re.fullmatch(
+        rf"{said}\([+-]0\.\d{{4}} to [+-]0\.\d{{4}}\), on the pairs that decided, which flatter", told(won).text
+    )
     shown = views.look().page.decisions
     assert shown and {each.text for each in shown} <= {told(row).text for row in rows}
     says = "norm:rmsnorm is not shown to be better than baseline (… effects above 0.004 bpb are unlikely)."

@@ -87,7 +87,7 @@ def test_a_promotion_of_an_old_season_earns_nothing_in_the_new_one() -> None:
 def test_more_pairs_make_a_season_last() -> None:
     short, middle, long = (remaining_tests(Budget(max_pairs=pairs)) for pairs in (12, 16, 24))
     assert short < middle < long
-    assert long > 1000
+    assert long > 600
 
 
 def test_what_the_next_test_needs_grows_with_the_logarithm_of_its_alpha() -> None:
@@ -158,5 +158,5 @@ def test_promoting_one_real_gain_again_and_again_earns_nothing_for_no_ops(times:
 
 
 def test_counting_every_passed_test_would_have_let_false_promotions_past_q() -> None:
-    mean, error = repeats.estimate("passed tests", 30, 500)
+    mean, error = repeats.estimate("passed tests", 30, 500, first_share=10.0)
     assert mean - 2 * error > 0.10

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import final
 
 import numpy as np
@@ -95,12 +96,11 @@ class Belief:
         cov = self._similarity(addresses, addresses) - half.T @ half + np.outer(left, left) / self._information
         return mean, self._scale * cov
 
-    def draws(self, addresses: Sequence[Address], n: int, rng: np.random.Generator, temper: float = 1.0) -> np.ndarray:
-        """Joint draws of f, [n, addresses], their spread times `temper`."""
+    def spread(self, addresses: Sequence[Address]) -> tuple[np.ndarray, np.ndarray]:
+        """What joint draws of f are made of: the mean, and the lower root of the covariance."""
         mean, cov = self.of(addresses)
         jitter = 1e-8 * float(np.trace(cov)) / len(mean) + 1e-15
-        root = cholesky(cov + jitter * np.eye(len(mean)), lower=True, check_finite=False)
-        return mean + temper * rng.standard_normal((n, len(mean))) @ root.T
+        return mean, cholesky(cov + jitter * np.eye(len(mean)), lower=True, check_finite=False)
 
     def _similarity(self, rows: Sequence[Address], columns: Sequence[Address]) -> np.ndarray:
         """K, [rows, columns]."""
@@ -108,12 +108,14 @@ class Belief:
 
     def _parts(self, rows: Sequence[Address], columns: Sequence[Address]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What K is mixed of: families alone, together, the rest."""
-        left, right = [dict(_words(a)) for a in rows], [dict(_words(a)) for a in columns]
+        (rows, place), (columns, across) = _distinct(rows), _distinct(columns)
+        left, right = list(map(_variants, rows)), list(map(_variants, columns))
         differ = np.zeros((len(rows), len(columns)))
         for name in sorted({name for each in (*left, *right) for name in each}):
             differ += 1.0 - _alike([each.get(name) for each in left], [each.get(name) for each in right])
+        differ = differ[np.ix_(place, across)]
         alone, together = 1.0 - differ / self._families, FADE**differ
-        depth = np.outer([len(a) for a in rows], [len(a) for a in columns])
+        depth = np.outer([len(rows[i]) for i in place], [len(columns[i]) for i in across])
         return alone, together, DEPTH * depth + OWN * (differ == 0.0)
 
 
@@ -148,8 +150,16 @@ def _mixed(parts: tuple[np.ndarray, np.ndarray, np.ndarray], mix: tuple[float, f
     return mix[0] * alone + mix[1] * together + rest
 
 
-def _words(address: Address) -> list[tuple[str, str]]:
-    return [(family_of(word), word.partition(":")[2]) for word in address]
+def _distinct(addresses: Sequence[Address]) -> tuple[list[Address], list[int]]:
+    """Each once, and the place of every one among them: recipes have many runs."""
+    place = {address: i for i, address in enumerate(dict.fromkeys(addresses))}
+    return list(place), [place[address] for address in addresses]
+
+
+@lru_cache(maxsize=4096)
+def _variants(address: Address) -> dict[str, str]:
+    """Family → variant."""
+    return {family_of(word): word.partition(":")[2] for word in address}
 
 
 def _alike(left: list[str | None], right: list[str | None]) -> np.ndarray:

@@ -3,6 +3,7 @@
     runs on a new seed ──▶ what is believed of all recipes ──▶ frontier ──court──▶ champion
         ▲                              │                              └──not better──▶ back to the champion
         └──────────────────────────────┘
+    at the end, on fresh seeds: the champion against the one at the start ──nothing gained──▶ back to the start
 
 Each step writes its decision before its first run and its result after the last, so a campaign that was killed folds
 its events, asks for the same runs, which costs nothing, and goes on. May not: touch the ledger, torch or a clock.
@@ -10,7 +11,7 @@ its events, asks for the same runs, which costs nothing, and goes on. May not: t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from random import Random
 from typing import Any, Literal, Protocol
 
@@ -19,11 +20,11 @@ from foundry.campaign.environment import FULL, Certifier, Environment, Point, Ru
 from foundry.campaign.policy import Limits, Policy
 from foundry.campaign.prune import left_out, pruning, pruning_runs
 from foundry.campaign.search import Search, Stack, believe
-from foundry.campaign.state import Event, State
+from foundry.campaign.state import End, Event, State
 from foundry.campaign.strategies import Proposal, Scene, Strategy, make
 from foundry.core.errors import FoundryError
 
-Step = Literal["raced", "certified", "pruned", "exhausted", "over"]
+Step = Literal["raced", "certified", "pruned", End]
 
 
 class Suggestions(Protocol):
@@ -57,7 +58,7 @@ ORDINARY, ENDLESS, NOBODY, UNWRITTEN = Policy(), Limits(), NoSuggestions(), NoJo
 
 
 class Campaign:
-    """Begin with `open`, then `step` until it says that it is over."""
+    """Begin with `open`, then `step` until it says that it is over, then `finish`; `step` again where that says so."""
 
     def __init__(
         self,
@@ -105,29 +106,59 @@ class Campaign:
     def step(self) -> Step:
         """One decision and what it takes. `over` when a limit is reached, `exhausted` when nothing is left to try."""
         state = self.state
+        if state.remeasuring:
+            return self._remeasure()
+        if state.ended:
+            return state.ended
         if state.open is not None:
             return self._run(state.open)
         if state.in_court:
             return self._certify()
-        left = self.limits.runs_left(*state.spent)
+        left, kept = self.limits.runs_left(*state.spent), self._room()
+        if state.unmeasured:
+            left, kept = left - kept, 0
         if left <= 0:
             return "over"
+        reserve = self.policy.reserve_runs + kept
         rng = Random(f"{self.seed}|{state.rounds}")
         look = self._look(rng)
-        if look is not None and state.frontier != state.champion and self._due(look, left):
+        stacks = look.stacks() if look is not None and self.strategy.roams else []
+        if look is not None and state.frontier != state.champion and self._due(look, stacks, left - reserve):
             return self._certify()
-        if state.prunable is not None and left >= self.policy.reserve_runs + pruning_runs(state.prunable, self.policy):
+        if state.prunable is not None and left >= reserve + pruning_runs(state.prunable, self.policy):
             self._record(pruning(self.field, self.court, state, self.policy, self._noise()))
             return "pruned"
-        batch = self.policy.batch_within(left - self.policy.reserve_runs)
+        batch = self.policy.batch_within(left - reserve)
         batch = batch or self.policy.batch_within(left)  # what it finds goes to court with the next command
-        round = self._proposed(batch, look, rng) if batch else None
+        round = self._proposed(batch, look, stacks, rng) if batch else None
         if round is not None:
             self._record(round)
             return self._run(round)
         return "exhausted" if batch else "over"
 
+    def finish(self, ended: End) -> bool:
+        """Whether the next step measures again what was promoted: where there is something, and what is left
+        suffices."""
+        state = self.state
+        left = self.limits.runs_left(*state.spent)
+        if not state.unmeasured or state.remeasuring or left < self.policy.remeasure_runs:
+            return False
+        self._record({"kind": "remeasuring", "start": state.line[0], "champion": state.champion, "ended": ended})
+        return True
+
+    @property
+    def kept(self) -> int:
+        """Runs that nothing may use but what is promoted, when it is measured again."""
+        state = self.state
+        return self._room() if (state.unmeasured or state.in_court) and not state.remeasuring else 0
+
     # -- steps -----------------------------------------------------------------------------------------------------
+
+    def _room(self) -> int:
+        """Runs to measure again with; none where the limits have no room for a certification beside it."""
+        spent, policy = self.state.spent, self.policy
+        whole = spent[0] + self.limits.runs_left(*spent)
+        return policy.remeasure_runs if whole >= policy.reserve_runs + policy.remeasure_runs else 0
 
     def _look(self, rng: Random) -> Search | None:
         """What is known; None while the champion has no score."""
@@ -136,20 +167,18 @@ class Campaign:
             return None
         return self._search(state, rng)
 
-    def _due(self, look: Search, left: float) -> bool:
-        """Whether the frontier's gain is believed, and more search now isn't expected to bring much more."""
+    def _due(self, look: Search, stacks: Sequence[Stack], left: float) -> bool:
+        """Whether the frontier's gain is believed, and more search now isn't expected to bring much more. left: runs
+        that may still be searched with."""
         policy, state = self.policy, self.state
         gain, error = look.gain(state.frontier, state.champion)
         gain -= policy.min_effect
-        if left - policy.reserve_runs < policy.batch or state.idle >= policy.settle_rounds:
+        if left < policy.batch or state.idle >= policy.settle_rounds:
             return gain > policy.last_z * error
         waited = state.seen - state.seen_at_court
         if gain <= policy.court_z * error or waited < policy.fewest:
             return False
-        if waited >= policy.patience:
-            return True
-        stacks = look.stacks() if self.strategy.roams else []
-        return look.regret(stacks) <= policy.regret * gain
+        return waited >= policy.patience or look.regret(stacks) <= policy.regret * gain
 
     def _search(self, state: State, rng: Random) -> Search:
         words = self.field.mutations(state.frontier)
@@ -199,6 +228,12 @@ class Campaign:
             self._record({"kind": "court", "champion": state.champion, "point": state.frontier})
         moves = state.moves
         ruling = self.court.certify(state.champion, state.frontier, moves[0]["word"], self._noise())
+        arms = state.champion, state.frontier
+        seen = [
+            [point, state.next_seed + i, bpb]
+            for i, pair in enumerate(ruling.validation)
+            for point, bpb in zip(arms, pair, strict=True)
+        ]
         self._record(
             {
                 "kind": "certified",
@@ -216,9 +251,33 @@ class Campaign:
                 "verdict": ruling.id,
                 "promotion": ruling.promotion,
                 "crowned": ruling.promoted,
+                "deferred": ruling.better,
+                "observed": seen,
             }
         )
         return "certified"
+
+    def _remeasure(self) -> Step:
+        state = self.state
+        start, champion = state.line[0], state.champion
+        ruling = self.court.remeasure(start, champion, self._noise())
+        self._record(
+            {
+                "kind": "remeasured",
+                "start": start,
+                "champion": champion,
+                "word": ruling.word,
+                "held": ruling.better or ruling.word == "incomparable",
+                "effect": ruling.effect_bpb,
+                "interval": ruling.interval_bpb and list(ruling.interval_bpb),
+                "n": ruling.n,
+                "runs": ruling.runs,
+                "flops": ruling.flops,
+                "verdict": ruling.id,
+                "promotion": ruling.promotion,
+            }
+        )
+        return "remeasured"
 
     def _noise(self) -> float | None:
         """Standard deviation of a paired difference, as all scores have it; None where there are none to go by."""
@@ -227,7 +286,7 @@ class Campaign:
             return None
         return self._search(state, Random(0)).belief.noise_bpb
 
-    def _proposed(self, batch: int, look: Search | None, rng: Random) -> Event | None:
+    def _proposed(self, batch: int, look: Search | None, stacks: Sequence[Stack], rng: Random) -> Event | None:
         """The next round of so many runs, fixed before its first: the champion while it has no score, candidates from
         outside, the strategy's, and what the belief wants, tried or new. None when nothing is new and nothing to be
         settled."""
@@ -271,7 +330,6 @@ class Campaign:
                 enter(proposal, None)
             asked = {"asked": self.strategy.asked} if self.strategy.asked else {}
         if look is not None:
-            stacks = look.stacks() if self.strategy.roams else []
             for each in look.wanted(stacks):
                 if len(entries) == batch:
                     break

@@ -15,6 +15,8 @@ Point = str
 """The identity of one recipe (its fingerprint); opaque to the campaign. Equal points are the same recipe."""
 
 FULL = 1.0
+Pair = tuple[float | None, float | None]
+"""What champion and candidate have on one seed, in bits per byte; None: that run failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Environment(Protocol):
 @dataclass(frozen=True, slots=True)
 class Ruling:
     """A certification's end. word: a verdict's (`better`, `not_better`, `underpowered`, `rejected`, `incomparable`);
-    effect_bpb: measured again on fresh seeds where it is better; flops, runs: what it took."""
+    effect_bpb: of its pairs, which flatter what they found better; flops, runs: what it took."""
 
     word: str
     effect_bpb: float | None
@@ -82,26 +84,24 @@ class Ruling:
     promoted: Point = ""
     """The champion that came of it, where that isn't the candidate as it was asked about: it carries the budget that it
     was judged with."""
+    validation: tuple[Pair, ...] = ()
+    """Of the pairs that decided, on the validation split; empty where that isn't known."""
 
     @property
     def better(self) -> bool:
         return self.word == "better"
 
 
-def ruling(verdict: dict[str, Any], pair_flops: float) -> Ruling:
-    """Of a verdict's document. pair_flops: what a pair of runs costs that the document has no cost of."""
-    again = verdict["remeasured"]
-    fresh = again["n"] if again is not None else 0
-    second = verdict.get("second_text") or {"n": 0, "flops": 0}
-    told = again if again is not None and verdict["verdict"] == "better" else verdict
-    interval = told["interval_bpb"]
+def ruling(verdict: dict[str, Any]) -> Ruling:
+    """Of a verdict's document."""
+    second, interval = verdict.get("second_text") or {"n": 0, "flops": 0}, verdict["interval_bpb"]
     return Ruling(
         word=verdict["verdict"],
-        effect_bpb=told["effect_bpb"],
+        effect_bpb=verdict["effect_bpb"],
         interval_bpb=(interval[0], interval[1]) if interval is not None else None,
         n=verdict["n"],
-        runs=2 * (verdict["n"] + fresh + second["n"]),
-        flops=sum(arm["cost"]["flops"] for arm in verdict["arms"]) + fresh * pair_flops + second["flops"],
+        runs=2 * (verdict["n"] + second["n"]),
+        flops=sum(arm["cost"]["flops"] for arm in verdict["arms"]) + second["flops"],
         id=verdict.get("comparison", ""),
     )
 
@@ -124,4 +124,9 @@ class Certifier(Protocol):
         name: the mutations between the two; noise_bpb: the standard deviation of
         a paired difference as screening has it, None where it can't say.
         """
+        ...
+
+    def remeasure(self, start: Point, champion: Point, noise_bpb: float | None) -> Ruling:
+        """What `champion` gains over `start`, on fresh seeds that nothing was decided by. `better` where every guard
+        passes; `incomparable` where it can't be measured; at any other word `start` is the champion again."""
         ...

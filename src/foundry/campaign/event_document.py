@@ -38,15 +38,18 @@ def certification(event: Event) -> Certification | None:
     """What was put to the test; None where nothing was."""
     if not event["word"]:
         return None
-    pruned = event["kind"] == "pruned"
+    pruned, flatters = event["kind"] == "pruned", bool(event.get("deferred"))
+    effect, interval = event["effect"], event.get("interval")
     return Certification(
         mutations=(f"without {event['removed']}",) if pruned else tuple(move["word"] for move in event["moves"]),
         recipe=event["point"],
         verdict=event["word"],
         margin_bpb=event["margin"] if pruned else 0.0,
         claimed_bpb=None if pruned else event["claimed"],
-        effect_bpb=event["effect"],
-        interval_bpb=event.get("interval"),
+        effect_bpb=None if flatters else effect,
+        interval_bpb=None if flatters else interval,
+        flattering_effect_bpb=effect if flatters else None,
+        flattering_interval_bpb=interval if flatters else None,
         n=event["n"],
         comparison=event["verdict"],
         promotion=event["promotion"],

@@ -39,9 +39,12 @@ class Policy:
     """Rounds of known recipes alone, where nothing new is left, before the frontier goes to court or stays."""
     fresh_seeds: int = 2
     """On which each part of a promoted stack is left out."""
-    reserve_runs: int = 30
+    reserve_runs: int = 12
     """What a certification takes, about: rounds leave so much of a limit to it, and with less the frontier goes to
     court."""
+    remeasure_runs: int = 16
+    """What measuring again takes, at the end, what was promoted: of limits that have room for both, it is left so
+    much."""
     min_effect: float = 0.0
     """Gain in bits per byte below which nothing counts."""
     prune_share: float = 0.1

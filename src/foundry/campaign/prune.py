@@ -48,6 +48,7 @@ def pruning(field: Environment, court: Certifier, state: State, policy: Policy, 
             "removed": best["word"],
             "word": ruling.word,
             "better": ruling.better,
+            "deferred": ruling.better,
             "interval": ruling.interval_bpb and list(ruling.interval_bpb),
         }
         event |= {"effect": ruling.effect_bpb, "n": ruling.n, "verdict": ruling.id, "promotion": ruling.promotion}

@@ -18,7 +18,7 @@ from foundry.campaign.live_environment import LiveEnvironment, read_space
 from foundry.campaign.meter import Meter, Paused
 from foundry.campaign.policy import MOST_BATCH, Limits, Policy
 from foundry.campaign.report import document
-from foundry.campaign.state import Event, State
+from foundry.campaign.state import End, Event, State
 from foundry.compare import alpha_spending
 from foundry.compare.alpha_spending import BudgetRules
 from foundry.compare.certify import Seen
@@ -52,14 +52,16 @@ class CampaignPlan:
     policy: Policy = field(default_factory=lambda: Policy(batch=MOST_BATCH))
     """Its batch is the most; how many workers there are says how much of it is used."""
     ask: strategies.Ask = strategies.NOBODY
+    remeasure: bool = False
+    """Try nothing: measure again what was promoted since that was done last."""
 
     @property
     def asked(self) -> dict[str, Any]:
         """What makes two commands the same."""
         whom = self.ask.command or self.ask.llm_model
         asks = {"whom": [whom, self.ask.llm_url]} if whom else {}
-        limits, space = asdict(self.limits), str(self.space or "")
-        return {**limits, "strategy": self.strategy, "space": space, "match": self.match, **asks}
+        asked = {**asdict(self.limits), "strategy": self.strategy, "space": str(self.space or ""), "match": self.match}
+        return asked | asks | ({"remeasure": True} if self.remeasure else {})
 
 
 def campaign(
@@ -90,21 +92,32 @@ def campaign(
         loop = Campaign(field, court, strategy, policy, track, suggestions=suggestions, past=past)
         meter = Meter(lab.ledger, loop.state, plan.limits)
         loop.journal, lab.allow = _Told(LedgerJournal(field, track, fence, meter), told, loop.state), meter.allow
+        meter.kept = lambda: loop.kept
         loop.recode(champion.fingerprint, fingerprint([training_code(champion.to_dict()), judging_code()]))
         _agree(champion, field, loop)
         loop.open(loop.state.champion or champion.fingerprint, plan.limits, plan.asked)
-        if plan.limits.runs is not None:
+        if plan.limits.runs is not None and not plan.remeasure:
             lab.say(
-                f"at most {plan.limits.runs} runs, about {policy.reserve_runs} of them kept for a certification; one "
-                "that they don't suffice for goes on with the next command"
+                f"at most {plan.limits.runs} runs, about {policy.reserve_runs} of them kept for a certification and "
+                f"{policy.remeasure_runs} to measure again at the end what was promoted; what they don't suffice for "
+                "goes on with the next command"
             )
-        step: Step = "raced"
-        while step not in ("over", "exhausted"):
-            step = _step(lab, path, field, loop)
+        ended = _steps(lab, path, field, loop, plan.remeasure)
+        if loop.finish(ended):
+            ended = _steps(lab, path, field, loop, plan.remeasure)
         loop.close()
-        return document(path, loop.state, loop.strategy, step)
+        return document(path, loop.state, loop.strategy, ended)
     finally:
         lab.ledger.campaigns.end(fence)
+
+
+def _steps(lab: Lab, path: Path, field: LiveEnvironment, loop: Campaign, only_pending: bool) -> End:
+    """Until it is over; `only_pending`: no more than what was begun before."""
+    while loop.state.remeasuring or loop.state.in_court or not only_pending:
+        step = _step(lab, path, field, loop)
+        if step == "over" or step == "exhausted":
+            return step
+    return "remeasured"
 
 
 def _step(lab: Lab, path: Path, field: LiveEnvironment, loop: Campaign) -> Step:
@@ -146,6 +159,8 @@ def _agree(standing: Recipe, field: LiveEnvironment, loop: Campaign) -> None:
     state = loop.state
     if state.in_court and standing.fingerprint != state.champion and _is_champion(standing, field, state):
         return
+    if state.remeasuring and standing.fingerprint == state.line[0]:
+        return  # taken back, and not said so yet
     if state.champion not in ("", standing.fingerprint):
         field.set_champion(standing)
         loop.rebase(standing.fingerprint)

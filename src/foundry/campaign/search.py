@@ -49,6 +49,8 @@ class Search:
         self.points = [*(p for p in points if p in held), *(points[i] for i in order if points[i] not in held)]
         self.addresses = [state.known[point][0] for point in self.points]
         self.mean, self.cov = self.belief.of(self.addresses)
+        self._weighed: tuple[tuple[Address, ...], tuple[np.ndarray, np.ndarray]] | None = None
+        """The addresses that were drawn of last, and what their draws are made of."""
 
     def gain(self, point: Point, over: Point) -> tuple[float, float]:
         """The expected gain of one over another, in bits per byte, and its standard error."""
@@ -93,8 +95,12 @@ class Search:
         return float((draws[:, self.points.index(self.state.frontier)] - draws.min(axis=1)).mean())
 
     def _draws(self, stacks: Sequence[Stack], n: int, temper: float = 1.0) -> np.ndarray:
-        addresses = [*self.addresses, *(stack.address for stack in stacks)]
-        return self.belief.draws(addresses, n, np.random.default_rng(self.rng.getrandbits(64)), temper)
+        addresses = (*self.addresses, *(stack.address for stack in stacks))
+        if self._weighed is None or self._weighed[0] != addresses:
+            self._weighed = addresses, self.belief.spread(addresses)
+        mean, root = self._weighed[1]
+        rng = np.random.default_rng(self.rng.getrandbits(64))
+        return mean + temper * rng.standard_normal((n, len(mean))) @ root.T
 
 
 def believe(state: State, words: Sequence[str], policy: Policy) -> Belief:

@@ -1,8 +1,8 @@
 """What a campaign knows: the fold of its events, nothing else. A campaign that was killed is this, folded again.
 
 Events are plain data, each one decision or what came of it: `opened`, `round`, `raced`, `court`, `certified`,
-`pruned`, `rebased`, `recoded`, `closed`. May not: decide, read a clock, or keep what grows faster than a fingerprint a
-trial.
+`pruned`, `remeasuring`, `remeasured`, `rebased`, `recoded`, `closed`. May not: decide, read a clock, or keep what grows
+faster than a fingerprint a trial.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from foundry.campaign.belief import NEWEST, Address, Observation, changed, difference
 from foundry.campaign.environment import Point
 from foundry.mutate import words_of
 
 Event = dict[str, Any]
+End = Literal["exhausted", "over", "remeasured"]
+"""Nothing is left to try; a limit is reached; what was promoted was to be measured again, no more."""
 
 
 @dataclass
@@ -33,6 +35,14 @@ class State:
     """The frontier is before the court, which may have crowned it already."""
     prunable: Event | None = None
     """The promotion whose parts haven't been looked at yet."""
+    line: list[Point] = field(default_factory=list)
+    """The champions since the last that was measured again, or was there to begin with; that one first."""
+    remeasuring: bool = False
+    """The champion is being measured again."""
+    remeasured: Event | None = None
+    """What came of that last."""
+    ended: End | None = None
+    """How this command ended, where all that it has left to do is to measure again."""
     rounds: int = 0
     idle: int = 0
     """Rounds in a row without a candidate that is new."""
@@ -71,6 +81,11 @@ class State:
         return self.runs - runs, self.flops - flops, self.seconds - seconds
 
     @property
+    def unmeasured(self) -> bool:
+        """Whether anything was promoted that wasn't measured again."""
+        return len(self.line) > 1
+
+    @property
     def moves(self) -> list[dict[str, Any]]:
         """What leads from the champion to the frontier: word, by, gain; nothing where it is the champion."""
         if self.frontier == self.champion:
@@ -98,11 +113,12 @@ class State:
     def _opened(self, event: Event) -> None:
         self.session = event
         self.session_start = (self.runs, self.flops, self.seconds)
+        self.ended = None
         if not self.champion:
             self._rebase(event["champion"])
 
     def _closed(self, event: Event) -> None:
-        self.session = None
+        self.session, self.ended = None, None
         self.base_failures = 0  # the same command again is another try
         self.failed.discard(self.champion)
 
@@ -129,8 +145,7 @@ class State:
         self.base_failed = event["base_failed"]
         self.base_failures = self.base_failures + 1 if event["base_failed"] else 0
         self.next_seed = max([self.next_seed, *(seed + 1 for seed in event.get("fresh", ()))])  # as an earlier version
-        for point, seed, bpb in event.get("observed", ()):
-            self.observe(point, seed, bpb)
+        self._learn(event)
         if "frontier" in event:
             self.frontier, self.gain = event["frontier"], event["gain"]
         for trial in event["trials"] if "frontier" not in event else ():  # as an earlier version
@@ -143,10 +158,11 @@ class State:
     def _certified(self, event: Event) -> None:
         self.in_court, self.seen_at_court, self.idle = False, self.seen, 0
         self.certifications += 1
+        self._learn(event)
         if event["better"]:
             self.promotions += 1
             self.prunable = event
-            self._crowned(event["point"], promoted(event))
+            self._crowned(event)
         else:
             self.ruled.add(event["point"])
             self.frontier, self.gain = self.champion, 0.0
@@ -158,18 +174,32 @@ class State:
         for part in event["parts"]:
             assert bundle is not None
             self._know(part["point"], bundle["champion"], "+".join(w for w in words if w != part["word"]), "prune")
-        for point, seed, bpb in event.get("observed", ()):
-            self.observe(point, seed, bpb)
+        self._learn(event)
         self.certifications += bool(event["word"])
         if event["better"]:
             self.promotions += 1
-            self._crowned(event["point"], promoted(event))
+            self._crowned(event)
 
-    def _crowned(self, point: Point, champion: Point) -> None:
-        """`champion` is the candidate `point`, with the budget that it was judged with."""
+    def _remeasuring(self, event: Event) -> None:
+        self.remeasuring, self.ended = True, event["ended"]
+
+    def _remeasured(self, event: Event) -> None:
+        """What was measured again stands as a whole, and isn't taken apart any more; or is taken back as a whole."""
+        self.remeasuring, self.prunable, self.remeasured = False, None, event
+        if event["held"]:
+            self.line = [self.champion]
+            return
+        back = {self.known[point][0] for point in self.line[1:]}
+        self._rebase(event["start"])
+        self.ruled |= {point for point, (address, _) in self.known.items() if address in back}
+
+    def _crowned(self, event: Event) -> None:
+        """The champion that came of it is the candidate, with the budget that it was judged with."""
+        point, champion = event["point"], promoted(event)
         if point not in self.known:
             self._rebase(champion)
             return
+        self.line = [*self.line, champion] if event.get("deferred") else [champion]  # as an earlier version
         self.known[champion] = self.known[point]
         self.points[self.known[champion][0]] = champion
         if point in self.scored:
@@ -186,12 +216,13 @@ class State:
             self.points[()] = champion
         if champion != self.champion:
             self.ruled, self.prunable, self.seen_at_court = set(), None, self.seen
+        self.line = self.line[: self.line.index(champion) + 1] if champion in self.line else [champion]
         self.champion = self.frontier = champion
-        self.gain, self.idle, self.open, self.in_court = 0.0, 0, None, False
+        self.gain, self.idle, self.open, self.in_court, self.remeasuring = 0.0, 0, None, False, False
 
     def _begin_anew(self) -> None:
         self.observations.clear()
-        for each in (self.known, self.points, self.scored, self.failed, self.ruled):
+        for each in (self.known, self.points, self.scored, self.failed, self.ruled, self.line):
             each.clear()
 
     def _know(self, point: Point, base: Point, word: str, by: str) -> None:
@@ -207,6 +238,11 @@ class State:
         for each in observed:
             after.observe(*each)
         return after
+
+    def _learn(self, event: Event) -> None:
+        for point, seed, bpb in event.get("observed", ()):
+            self.next_seed = max(self.next_seed, seed + 1)
+            self.observe(point, seed, bpb)
 
     def observe(self, point: Point, seed: int, bpb: float | None) -> None:
         """One complete run's score on the validation split; None: it failed."""

@@ -19,6 +19,8 @@ from foundry.ledger.queries import reading
 from foundry.stats import error_budget as policy
 from foundry.stats.error_budget import Budget, Control
 
+EARLIER_FIRST_SHARE = 10.0
+"""Of seasons whose rules don't say: an earlier version opened them."""
 OPTIONS = {"control": "--control", "q": "--q", "base_pairs": "--max-pairs"}
 
 
@@ -61,7 +63,7 @@ def state(history: History) -> Budget:
         tests=history.tests,
         promotions=history.promotions,
         season=history.season,
-        **history.rules,
+        **{"first_share": EARLIER_FIRST_SHARE, **history.rules},
     )
 
 
@@ -129,7 +131,7 @@ def _spend(history: History) -> float | None:
 
 def _rules(budget: Budget) -> dict[str, Any]:
     """What stays the same over a season."""
-    return {key: getattr(budget, key) for key in ("control", "q", "base_pairs", "max_pairs")}
+    return {key: getattr(budget, key) for key in ("control", "q", "base_pairs", "max_pairs", "first_share")}
 
 
 def _me() -> str:

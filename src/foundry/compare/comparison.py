@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from foundry.core.errors import RequestError, WorkError
 from foundry.core.files import write_document
 from foundry.core.fingerprint import fingerprint
 from foundry.documents.comparison import Comparison
-from foundry.execute.result import NO_BASELINE
+from foundry.execute.result import NO_BASELINE, check_scored
 from foundry.judge.code import judging_code
 from foundry.ledger.error_budget import BudgetTest
 from foundry.stats import verdict
@@ -64,6 +65,8 @@ def check_gain(min_effect: float) -> None:
         raise RequestError("rules.min_effect", "--min-effect", "zero or more", got=min_effect)
 
 
+AGAIN = Rules(max_pairs=REMEASURED_PAIRS)
+"""Of what is measured again, where they decide nothing."""
 ON_SECOND_TEXT = Rules()
 """How much evidence it takes that what code gained is there too."""
 
@@ -85,6 +88,10 @@ class Question:
     """A report's seeds given by hand; otherwise they are derived from the ledger's secret."""
     tuning: dict[str, Any] | None = None
     """How the arms' learning rates were found, for the report (compare/tune.py)."""
+    deferred: bool = False
+    """A gain that is found isn't measured again here, but later, together with others (`measured_again`)."""
+    measured_again: bool = False
+    """Of what was promoted before: every pair counts and none decides."""
     of: str = ""
     """The comparison that this is the second text of."""
     noise_bpb: float | None = None
@@ -94,6 +101,8 @@ class Question:
     def kind(self) -> str:
         if self.of:
             return "second_text"
+        if self.measured_again:
+            return "remeasure"
         if self.rules is not None:
             return "compare"
         return "certify" if self.min_effect >= 0.0 else "not_worse"
@@ -135,6 +144,7 @@ def _key(lab: Lab, question: Question) -> str:
         {
             **tuned,
             **({"of": question.of} if question.of else {}),
+            **({"deferred": True} if question.deferred else {}),
             **({"second_text": second_text.source_for(lab, arms[0])} if _is_of_code(question) else {}),
             "kind": question.kind,
             "arms": [[arm.recipe.fingerprint, arm.tokens, lab.data(arm.recipe).judged_hash] for arm in arms],
@@ -155,6 +165,7 @@ def _plan(lab: Lab, question: Question, identity: str, test: BudgetTest | None) 
         assert test is not None
         alpha, pairs = test.alpha, alpha_spending.pairs_for(test, lab.ledger)
         spent = {"season": test.season, "test": test.j, "alpha": alpha, "promotions_known": test.promotions_at_start}
+    fresh = remeasurement_seeds(secret, identity, REMEASURED_PAIRS)
     return {
         "rules": {
             "alpha": alpha,
@@ -162,8 +173,10 @@ def _plan(lab: Lab, question: Question, identity: str, test: BudgetTest | None) 
             "max_pairs": pairs,
             "min_effect_bpb": question.min_effect,
         },
-        "seeds": list(question.seeds) or certification_seeds(secret, identity, pairs),
-        "remeasure": remeasurement_seeds(secret, identity, REMEASURED_PAIRS) if rules is None else [],
+        "seeds": fresh
+        if question.measured_again
+        else list(question.seeds) or certification_seeds(secret, identity, pairs),
+        "remeasure": fresh if rules is None and not question.deferred else [],
         "budget": spent,
     }
 
@@ -176,30 +189,43 @@ def _is_of_code(question: Question) -> bool:
 def _answer(
     lab: Lab, question: Question, identity: str, plan: dict[str, Any], seen: Seen
 ) -> tuple[Verdict, Told | None]:
-    """Certify and, where a promotion hangs on it, measure the effect again on seeds that took no part, and code's on a
-    second text; what came of that."""
+    """Certify and, where a promotion hangs on it, measure the effect again on seeds that took no part, if that isn't
+    deferred, and code's on a second text; what came of that."""
     arms, match, split = (question.baseline, question.candidate), question.match, question.split
     if code := bool(question.candidate.recipe.sources()):  # both are trained alike, and what they spend is compared
         arms = replace(arms[0], confined=True), replace(arms[1], confined=True)
-    found = certify(lab, *arms, match, Plan(**plan["rules"]), plan["seeds"], split, seen)
+    rules = Plan(**plan["rules"])
     carried = _carried(lab, question)
+    if question.measured_again:
+        sides = _sides(lab, arms, plan["seeds"], split)
+        found = verdict.measured_again(*sides, rules, plan["seeds"], match)
+    else:
+        found = certify(lab, *arms, match, rules, plan["seeds"], split, seen)
     if code:
         found = spending(found, found.arms[0].scores, found.arms[1].scores, carried)
-    if found.word != "better" or not plan["remeasure"]:
+    if found.word != "better" or question.rules is not None:
         return found, None  # no promotion hangs on it
-    lab.say(f"measuring the effect again on {len(plan['remeasure'])} seeds that took no part")
-    results = lab.gather([(arm, seed) for seed in plan["remeasure"] for arm in arms], split)
-    sides = [judged(lab, arms[side], results[side::2], split) for side in (0, 1)]
-    found = verdict.remeasure(found, sides[0], sides[1], plan["remeasure"])
-    if code:
-        found = spending(found, sides[0].scores, sides[1].scores, carried)
+    if plan["remeasure"]:
+        lab.say(f"measuring the effect again on {len(plan['remeasure'])} seeds that took no part")
+        sides = _sides(lab, arms, plan["remeasure"], split)
+        found = verdict.remeasure(found, *sides, plan["remeasure"])
+        if code:
+            found = spending(found, sides[0].scores, sides[1].scores, carried)
     if found.word != "better" or not _is_of_code(question):
         return found, None
-    assert found.remeasured is not None
-    second = _on_second_text(lab, question, identity, found.remeasured.effect_bpb, seen)
+    gain = found.remeasured.effect_bpb if found.remeasured is not None else found.effect_bpb
+    assert gain is not None
+    second = _on_second_text(lab, question, identity, gain, seen)
     for guard in (knowledge_guard_of(lab, arms), second_text.guard(second)):
         found = verdict.guarded(found, guard)
     return found, second
+
+
+def _sides(lab: Lab, arms: tuple[Arm, Arm], seeds: Sequence[int], split: str) -> tuple[verdict.Arm, verdict.Arm]:
+    """Both with a run on each seed. Raises WorkError where the baseline has no score."""
+    results = lab.gather([(arm, seed) for seed in seeds for arm in arms], split)
+    check_scored(arms[0].name, results[::2])
+    return judged(lab, arms[0], results[::2], split), judged(lab, arms[1], results[1::2], split)
 
 
 def _carried(lab: Lab, question: Question) -> float:

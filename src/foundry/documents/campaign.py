@@ -13,7 +13,8 @@ class Spent(Document):
 
 
 class Promoted(Document):
-    """A standing promotion, with the effect measured again."""
+    """A standing promotion, with the effect measured again over `measured_from`, null before that; flattering: of the
+    pairs that decided."""
 
     promotion: str
     mutation: str
@@ -21,8 +22,25 @@ class Promoted(Document):
     effect_bpb: float | None
     interval_bpb: Interval | None
     n: int | None
+    measured_from: str | None
+    flattering_effect_bpb: float | None
+    flattering_interval_bpb: Interval | None
     from_recipe: str | None
     to_recipe: str
+
+
+class MeasuredAgain(Document):
+    """The last time that a campaign measured its champion again: on `n` pairs that decided nothing, over the champion
+    before the promotions that weren't measured again yet. held: false where these were taken back for it."""
+
+    comparison: str
+    from_recipe: str
+    to_recipe: str
+    verdict: str
+    effect_bpb: float | None
+    interval_bpb: Interval | None
+    n: int
+    held: bool
 
 
 class Provisional(Document):
@@ -33,8 +51,9 @@ class Provisional(Document):
 
 
 class Campaign(Document):
-    """this_command counts from the command's start, the rest from the campaign's; waiting: what the limit cut, for the
-    next command; strategies: the share of each in what is asked next."""
+    """this_command counts from the command's start, the rest from the campaign's; ended: `over`, `exhausted` or
+    `remeasured`; waiting: what the limit cut, for the next command; strategies: the share of each in what is asked
+    next; measured_again: null before the first time."""
 
     baseline: str
     file: str
@@ -50,6 +69,7 @@ class Campaign(Document):
     candidates: int
     certifications: int
     promotions: tuple[Promoted, ...]
+    measured_again: MeasuredAgain | None
     provisional: Provisional
     strategies: dict[str, float]
 
@@ -104,8 +124,8 @@ class Asked(Document):
 
 
 class Certification(Document):
-    """What was put to the test: a bundle, or the champion without a part of one. The effect of what is `better` is the
-    one measured again; `n` is the pairs that decided."""
+    """What was put to the test: a bundle, or the champion without a part of one. `n` is the pairs
+    that decided; of what they found better their effect flatters, and it has no other before it is measured again."""
 
     mutations: tuple[str, ...]
     recipe: str | None
@@ -114,6 +134,8 @@ class Certification(Document):
     claimed_bpb: float | None
     effect_bpb: float | None
     interval_bpb: Interval | None
+    flattering_effect_bpb: float | None
+    flattering_interval_bpb: Interval | None
     n: int
     comparison: str | None
     promotion: str | None

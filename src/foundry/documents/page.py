@@ -9,7 +9,8 @@ from foundry.documents.runs import Edit
 
 class Champion(Document):
     """The recipe to beat, and how sure that is. gain_bpb: over the line's start, the sum of the effects measured again,
-    `pairs` in all; interval_bpb is the sum's, the measurements being independent; q: the rate of false promotions."""
+    `pairs` in all; interval_bpb is the sum's, the measurements being independent; flatters: one of them at least is of
+    pairs that decided, and not measured again yet; q: the rate of false promotions."""
 
     recipe: str
     name: str
@@ -26,6 +27,7 @@ class Champion(Document):
     bpb: float | None
     last_effect_bpb: float | None
     last_interval_bpb: Interval | None
+    flatters: bool
     control: str
     q: float
 
@@ -41,7 +43,8 @@ class Spent(Document):
 
 class Stair(Document):
     """An entry of the champion's line at the compute that was spent until then. bpb: the start's mean on validation
-    text, less the effects measured again; interval_bpb: of `bpb`, the start's taken as given."""
+    text, less the effects measured again; interval_bpb: of `bpb`, the start's taken as given; flatters: its effect is
+    that of the pairs that decided, and not measured again yet, or not by itself."""
 
     flops: float
     bpb: float | None
@@ -53,6 +56,7 @@ class Stair(Document):
     effect_bpb: float | None
     effect_interval_bpb: Interval | None
     n: int | None
+    flatters: bool
     created_unix: float
     reverted: bool
 
@@ -135,8 +139,8 @@ class Decision(Document):
 class Candidate(Document):
     """A row of the table: a trial of a campaign's screening, a comparison, or runs that nobody has compared yet.
 
-    stage: `screening`, `certify`, `compare`, `not_worse`, `second_text` or `runs`; share: of the full budget; flops:
-    what it took; n: pairs of runs."""
+    stage: `screening`, `certify`, `compare`, `not_worse`, `second_text`, `remeasure` or `runs`; share: of the full
+    budget; flops: what it took; n: pairs of runs; flatters: what is better, by the pairs that decided alone."""
 
     candidate: str
     created_unix: float
@@ -154,6 +158,7 @@ class Candidate(Document):
     why: Foreign
     reason: Foreign
     recipe: str
+    flatters: bool = False
 
 
 class Candidates(Document):

@@ -189,7 +189,10 @@ class Record(Document):
 
 
 class _Promotion(Document):
-    """An entry of a lineage; its effect is the one measured again, on `n` pairs that decided nothing."""
+    """An entry of a lineage; its effect is the one measured again, on `n` pairs that decided nothing, over the recipe
+    `measured_from`: what it replaced, or an earlier champion where a campaign measured several promotions again
+    together, with the last. All four are null before that, and for the others of several. flattering: of the pairs that
+    decided, whose mean flatters what won."""
 
     promotion: str
     track: str
@@ -201,6 +204,9 @@ class _Promotion(Document):
     effect_bpb: float | None
     interval_bpb: Interval | None
     n: int | None
+    measured_from: str | None
+    flattering_effect_bpb: float | None
+    flattering_interval_bpb: Interval | None
     created_unix: float
     written_unix: float | None
     reverted_unix: float | None

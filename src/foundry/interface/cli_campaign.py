@@ -33,6 +33,9 @@ def campaign(
     ] = "bayes",
     space: Annotated[Path | None, typer.Option(help="A YAML file: what may be proposed. Default: everything.")] = None,
     baseline: Annotated[Path, typer.Option(help="The recipe to improve.")] = BASELINE,
+    remeasure: Annotated[
+        bool, typer.Option("--remeasure", help="Try nothing: measure again, on 16 runs, what was promoted.")
+    ] = False,
     jobs: options.Jobs = 0,
     match: options.Match = None,
     *,
@@ -43,6 +46,7 @@ def campaign(
     display: options.Display,
 ) -> documents.Campaign:
     """Propose, screen, certify and promote by itself, for ever or for a budget. Ctrl-C, kills and reboots lose nothing.
+    What was promoted is measured again when a limit is reached, or at once with --remeasure.
 
     Examples: foundry campaign --hours 8 · foundry campaign --runs 200 --strategy command --command ./ask.sh
     """
@@ -51,7 +55,7 @@ def campaign(
     from foundry.campaign.run import campaign as verb
 
     limits = Limits(runs, flops, hours)
-    plan = CampaignPlan(limits, strategy, space, match, min_effect, budget.rules, ask=asking.whom)
+    plan = CampaignPlan(limits, strategy, space, match, min_effect, budget.rules, ask=asking.whom, remeasure=remeasure)
     with bench(how, display, jobs) as lab:
         return verb(lab, baseline, plan, pair_line(lab.say), lines(lab.say))
 

@@ -301,11 +301,14 @@ def gained(row: runs.PromotionRow | runs.PromotionShown) -> str:
     record, told = row.record, []
     if row.effect_bpb is not None and row.interval_bpb is not None:
         low, high = row.interval_bpb
+        over = "" if row.measured_from == row.from_recipe else f" over {str(row.measured_from)[:12]}"
         told.append(
-            f"{signed(row.effect_bpb)} bits per byte ({low:+.4f} to {high:+.4f}), measured again on {row.n} pairs"
+            f"{signed(row.effect_bpb)} bits per byte{over} ({low:+.4f} to {high:+.4f}), measured again on {row.n} pairs"
         )
     if record.effect_bpb is not None:
-        told.append(f"{signed(record.effect_bpb)} on the {record.n} that decided, which flatter")
+        bounds = "" if told or not record.interval_bpb else " ({:+.4f} to {:+.4f})".format(*record.interval_bpb)
+        alone = "" if told else ", and it wasn't measured again by itself"
+        told.append(f"{signed(record.effect_bpb)}{bounds} on the {record.n} that decided, which flatter{alone}")
     return f": {'; '.join(told)}" if told else ""
 
 

@@ -12,6 +12,7 @@ from foundry.documents import campaign as documents
 from foundry.interface.report import flops, lineage_of, number, seconds, signed
 from foundry.interface.terminal import console, table
 
+FLATTERS = "of the pairs that decided, which flatter"
 MOST_WORDS = 8
 """Of a round that are named in its line; the ledger has all."""
 
@@ -36,10 +37,15 @@ def lines(say: Callable[[str], None]) -> Callable[[dict[str, Any], Any], None]:
         elif kind == "certified":
             words = " + ".join(move["word"] for move in event["moves"])
             said = "promoted" if event["better"] else f"{event['word']}; back to the champion"
-            say(f"court: {words}: {said} ({event['n']} pairs, {signed(event['effect'])} bits per byte)")
+            known = f", {interval(event['interval'])}; {FLATTERS}" if event["better"] else ""
+            say(f"court: {words}: {said} ({event['n']} pairs, {signed(event['effect'])} bits per byte{known})")
         elif kind == "pruned" and event["word"]:
             said = "taken out again" if event["better"] else "stays"
             say(f"court: {event['removed']} {said} ({event['n']} pairs)")
+        elif kind == "remeasured":
+            measured = f"{signed(event['effect'])} bits per byte over the start, {interval(event['interval'])}"
+            said = "holds" if event["held"] else "taken back, the start is the champion again"
+            say(f"measured again on {event['n']} pairs that decided nothing: {measured}: {said}")
         elif kind == "rebased":
             say(f"the champion is {event['champion'][:12]} now")
         elif kind == "recoded" and state.champion:
@@ -58,13 +64,21 @@ def questioned(asked: documents.Question, refused: int) -> str:
 def campaign(document: documents.Campaign) -> None:
     """What the campaign came to: promotions with their measured effects, what is provisional, what it took."""
     rows = [
-        (row.promotion[:12], row.mutation, signed(row.effect_bpb), interval(row.interval_bpb))
+        (row.promotion[:12], row.mutation, *_gain(row), _how_known(row))
         for row in document.promotions
-    ]
+    ]  # fmt: skip
     if rows:
-        table("Certified, measured again on fresh seeds", ("promotion", "mutation", "gain", "95 % interval"), rows)
+        table("Certified", ("promotion", "mutation", "gain", "95 % interval", ""), rows)
     else:
         console.print("Nothing promoted yet.")
+    again = document.measured_again
+    if again is not None and not again.held:
+        console.print(
+            f"Taken back: measured again on {again.n} pairs, {again.to_recipe[:12]} gains {signed(again.effect_bpb)} "
+            f"({interval(again.interval_bpb)}) over {again.from_recipe[:12]}, which is the champion again."
+        )
+    if document.champion in [row.to_recipe for row in document.promotions if row.effect_bpb is None]:
+        console.print("Not measured again yet: foundry campaign --remeasure does that, on 16 runs.")
     this, provisional = document.this_command, document.provisional
     if provisional.mutations:
         moves = " + ".join(provisional.mutations)
@@ -126,13 +140,14 @@ def history(document: documents.History) -> None:
     columns = ("mutation", "by", "", "gain", "95 % interval", "budget", "why it went out, or stays")
     table("Trials, newest first", columns, rows)
     rulings = [
-        (" + ".join(row.mutations), row.verdict, signed(row.effect_bpb), interval(row.interval_bpb),
+        (" + ".join(row.mutations), row.verdict, *_gain(row),
          str(row.n), (row.promotion or "")[:12], (row.comparison or "")[:12])
         for row in document.certifications
     ]  # fmt: skip
     if rulings:
         columns = ("bundle", "verdict", "gain", "95 % interval", "pairs", "promotion", "comparison")
-        table("\nCourt, newest first (the gain of what is better is the one measured again)", columns, rulings)
+        title = f"\nCourt, newest first (the gain of what is better is {FLATTERS}; foundry lineage has what stands)"
+        table(title, columns, rulings)
     for asked in document.asked:
         if asked.failed or asked.refused:
             console.print(f"Asked {questioned(asked, len(asked.refused))}")
@@ -141,7 +156,7 @@ def history(document: documents.History) -> None:
          signed(row.mean_gain_bpb), number(row.certified_bpb) if row.certified_bpb else "")
         for row in document.families
     ]  # fmt: skip
-    columns = ("family", "tried", "accepted", "out", "failed", "gain, mean", "certified")
+    columns = ("family", "tried", "accepted", "out", "failed", "gain, mean", "certified, flattering")
     table("\nFamilies (a stack is counted with each of its own)", columns, families)
     totals = document.totals
     console.print()
@@ -152,6 +167,20 @@ def history(document: documents.History) -> None:
     ):
         parts = ", ".join(f"{count} {name}" for name, count in by.items())
         console.print(f"{total} {kind}" + (f": {parts}" if parts else ""))
+
+
+def _gain(row: documents.Promoted | documents.Certification) -> tuple[str, str]:
+    """And its interval: as measured again, else of the pairs that decided."""
+    if row.effect_bpb is not None:
+        return signed(row.effect_bpb), interval(row.interval_bpb)
+    return signed(row.flattering_effect_bpb), interval(row.flattering_interval_bpb)
+
+
+def _how_known(row: documents.Promoted) -> str:
+    if row.effect_bpb is None:
+        return FLATTERS
+    more = "" if row.measured_from == row.from_recipe else f", over {str(row.measured_from)[:12]}"
+    return f"measured again{more}"
 
 
 def share(value: float | None) -> str:

@@ -57,10 +57,18 @@ _SHOWN_AS = {
     **{key: f"{key}_unix" for key in ("created", "started", "finished", "written", "reverted")},
 }
 """Column → key, where one thing would have two names, or none a unit."""
+MEASURED_AGAIN = """(
+    SELECT json_object('effect_bpb', content -> '$.effect_bpb', 'interval_bpb', content -> '$.interval_bpb',
+        'n', content -> '$.n', 'measured_from', baseline)
+    FROM verdicts WHERE kind = 'remeasure' AND candidate = promotions.to_fp AND promotions.kind = 'promote'
+    AND verdicts.created >= promotions.created AND baseline IN (
+        SELECT from_fp FROM promotions AS earlier WHERE earlier.track = promotions.track
+        AND earlier.seq <= promotions.seq) ORDER BY verdicts.seq DESC LIMIT 1)"""
+"""Of a promotion that a campaign measured again later, together with those before it since `measured_from`."""
 # Without the texts, which would be megabytes of a long line.
-_LINEAGE = """
-    SELECT id, track, kind, from_fp, to_fp, mutation, verdict, effect, created, written, reverted
-    FROM promotions WHERE track = ? ORDER BY seq"""
+_LINEAGE = f"""
+    SELECT id, track, kind, from_fp, to_fp, mutation, verdict, effect, created, written, reverted,
+    {MEASURED_AGAIN} AS again FROM promotions WHERE track = ? ORDER BY seq"""
 _LAST_SCORE = "(SELECT bpb FROM scores WHERE run = runs.id AND split = '{split}' ORDER BY seq DESC LIMIT 1)"
 _RUN = f"""
     SELECT runs.*, recipes.name, {_LAST_SCORE.format(split="validation")} AS val_bpb,
@@ -247,10 +255,15 @@ def _run(row: dict[str, Any]) -> dict[str, Any]:
 
 def _promotion(row: dict[str, Any]) -> dict[str, Any]:
     """A promotion's row as shown. Its effect is the one measured again on pairs that decided nothing, whose mean isn't
-    flattered; `record` has the deciding pairs' too."""
+    flattered; that of the deciding pairs is called what it is."""
+    later = json.loads(row.pop("again") or "{}")
     shown = {"promotion": row.pop("id"), **_opened(row)}
-    again = shown["record"].get("remeasured") or {}
-    return {**shown, **{key: again.get(key) for key in ("effect_bpb", "interval_bpb", "n")}}
+    record = shown["record"]
+    own = {"measured_from": shown["from_recipe"], **(record.get("remeasured") or {})}
+    again = later or (own if record.get("remeasured") else {})
+    measured = {key: again.get(key) for key in ("effect_bpb", "interval_bpb", "n", "measured_from")}
+    flattering = {f"flattering_{key}": record.get(f"{key}_bpb") for key in ("effect", "interval")}
+    return {**shown, **measured, **{f"{key}_bpb": value for key, value in flattering.items()}}
 
 
 def _opened(row: dict[str, Any]) -> dict[str, Any]:
@@ -323,7 +336,7 @@ def _show_comparison(file: LedgerFile, key: str) -> ComparisonShown:
 
 
 def _show_promotion(file: LedgerFile, key: str) -> PromotionShown:
-    promotion = _promotion(_one(file, "SELECT * FROM promotions WHERE id = ?", key))
+    promotion = _promotion(_one(file, f"SELECT *, {MEASURED_AGAIN} AS again FROM promotions WHERE id = ?", key))
     promotion["promotion_kind"] = promotion.pop("kind")
     before = promotion["from_recipe"] and _recipe_row(file, promotion["from_recipe"])["content"]
     after = _recipe_row(file, promotion["to_recipe"])["content"]

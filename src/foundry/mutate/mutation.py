@@ -57,7 +57,7 @@ def words_of(text: str) -> list[str]:
             depth += 1
         elif character in "]}":
             depth -= 1
-        elif depth <= 0 and _NEXT_CHANGE.match(text, i):
+        elif character == "+" and depth <= 0 and _NEXT_CHANGE.match(text, i):
             parts.append(text[start:i])
             start = i + 1
     return [*parts, text[start:]]

@@ -187,7 +187,9 @@ def _sealed(lab: Lab, arms: tuple[Arm, Arm], verdict: dict[str, Any]) -> dict[st
     """`test_bpb`, both arms' mean bits per byte on the sealed test split, for a promotion's report; every read is
     recorded. Once the season's reads are spent it is null, and `test_why` says so: nothing is decided by it.
 
-    The runs are those of the re-measurement, trained already."""
+    The runs are those of the re-measurement, trained already; while that is deferred there are none."""
+    if not verdict["remeasured_seeds"]:
+        return {"test_bpb": None, "test_why": "it isn't measured again yet"}
     season, purpose, means = verdict["budget"]["season"], f"promotion {verdict['comparison']}", []
     for arm in arms:
         specs = [lab.spec(arm, seed) for seed in verdict["remeasured_seeds"]]
@@ -204,8 +206,22 @@ def _sealed(lab: Lab, arms: tuple[Arm, Arm], verdict: dict[str, Any]) -> dict[st
     return {"test_bpb": means, "test_why": ""}
 
 
-def revert(ledger: Ledger, path: Path, to: str | None = None) -> dict[str, Any]:
-    """Put an earlier champion back: the one before the present, or the one whose fingerprint begins with `to`.
+def take_back(lab: Lab, path: Path, start: str, champion: str, verdict: str) -> str:
+    """The champion `start` again, for what was promoted over it is not there when it is measured again; the id of the
+    entry. Asked again after it was cut off it finds what was done. Raises WorkError, one of STALE, when another than
+    either is the champion by now."""
+    standing, last = settle(lab.ledger, path, lab.say), lab.ledger.promotions.last(track_of(path))
+    assert last is not None  # it has a champion
+    if standing.fingerprint == start:
+        return last["id"]
+    if standing.fingerprint != champion:
+        raise _edited(path)
+    return revert(lab.ledger, path, start, verdict)["promotion"]
+
+
+def revert(ledger: Ledger, path: Path, to: str | None = None, verdict: str | None = None) -> dict[str, Any]:
+    """Put an earlier champion back: the one before the present, or the one whose fingerprint begins with `to`; on a
+    `verdict`, where that asks for it.
 
     A promotion of its own on the record. Raises RequestError when there is nothing to go back to, WorkError as
     `promote`."""
@@ -219,6 +235,7 @@ def revert(ledger: Ledger, path: Path, to: str | None = None) -> dict[str, Any]:
         choices = sorted({entry["from_fp"][:12] for entry in ledger.promotions.lineage(track) if entry["from_fp"]})
         raise RequestError("revert.nothing", str(path), "no earlier baseline to go back to", got=to, choices=choices)
     previous, mutation = standing["from_fp"], f"revert of {standing['mutation']}"
-    entry = _change(ledger, path, current, previous, mutation, text, standing["old_text"], reverts=standing["id"])
+    old_text = standing["old_text"]
+    entry = _change(ledger, path, current, previous, mutation, text, old_text, verdict, reverts=standing["id"])
     recipes = {"from_recipe": current.fingerprint, "to_recipe": previous}
     return {"promotion": entry, **recipes, "file": str(path), "settled": settled}

@@ -24,7 +24,7 @@ from foundry.stats.verdict import Arm, Score, Verdict
 DECIDED = ("n", "evidence", "alpha", "differences", "effect_bpb", "interval_bpb", "certified_bpb")
 PAID_FOR = ("certify", "not_worse")
 """Questions that spend of the error budget."""
-SECOND_TEXT = "second_text"
+SECOND_TEXT, MEASURED_AGAIN = "second_text", "remeasure"
 CLOSE = 1e-9
 """By how much two versions of the mathematics' libraries may differ, relatively."""
 
@@ -86,7 +86,7 @@ def _second_text(file: LedgerFile, row: dict[str, Any], document: dict[str, Any]
     second, at = document.get("second_text"), row["id"][:12]
     if second is None:
         recipe = file.row("SELECT sources FROM recipes WHERE fingerprint = ?", row["candidate"])
-        if document["verdict"] == "better" and row["kind"] != SECOND_TEXT and recipe and recipe["sources"] != "{}":
+        if document["verdict"] == "better" and row["kind"] in PAID_FOR and recipe and recipe["sources"] != "{}":
             found.noted(f"{at}: code that was found better in a time when none was asked about on a second text")
         return
     there = file.row("SELECT content FROM verdicts WHERE id = ? AND kind = ?", second["comparison"] or "", SECOND_TEXT)
@@ -103,7 +103,8 @@ def _again(
     """What the judge makes of the counted runs today, by the document's keys; None where it would go on."""
     protocols: set[str] = set()
     baseline, candidate = (_arm(file, at, arm, document["split"], protocols, found) for arm in document["arms"])
-    given = judging.judge(baseline, candidate, Plan(**plan["rules"]), plan["seeds"], document["match"])
+    judge = judging.measured_again if document.get("kind") == MEASURED_AGAIN else judging.judge
+    given = judge(baseline, candidate, Plan(**plan["rules"]), plan["seeds"], document["match"])
     if given is None:
         return None
     fixed = document.get("plan") or {}  # an earlier version knew less of a plan

@@ -39,7 +39,8 @@ def reproduce(name: str, pairs: int, jobs: int, device: str, watcher: Watcher, s
         message = f"a {what} has no verdict to reproduce"
         raise RequestError("reproduce.not_a_promotion", name, message, hint="foundry lineage --json lists promotions")
     verdict = queries.comparison(promotion.comparison)
-    seeds = verdict.remeasured_seeds[:pairs]
+    failed = {run.seed for arm in verdict.arms for run in arm.runs if run.val_bpb is None}
+    seeds = (verdict.remeasured_seeds or tuple(seed for seed in verdict.seeds if seed not in failed))[:pairs]
     with tempfile.TemporaryDirectory(prefix="reproduce-", dir=places.runs().absolute()) as folder:
         rows: list[ReproducedRun] = []
         for side, arm in zip(("baseline", "candidate"), verdict.arms, strict=True):
@@ -105,8 +106,8 @@ def _document(promotion: PromotionShown, verdict: Comparison, rows: list[Reprodu
     pairs = [(a.again_bpb, b.again_bpb) for a, b in zip(rows[:half], rows[half:], strict=True)]
     gains = [a - b for a, b in pairs if a is not None and b is not None]
     effect = fmean(gains) if len(gains) == half else None
-    recorded = verdict.remeasured
-    assert recorded is not None and promotion.comparison is not None  # nothing is promoted without
+    recorded = verdict.remeasured or verdict  # a campaign's was measured again later, with others
+    assert recorded.effect_bpb is not None and recorded.interval_bpb is not None and promotion.comparison is not None
     exact = all(row.equal for row in rows)
     within = effect is not None and recorded.interval_bpb[0] <= effect <= recorded.interval_bpb[1]
     return Reproduced(

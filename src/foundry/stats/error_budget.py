@@ -1,6 +1,6 @@
 """The error budget of an endless loop: how much α each test may spend, as pure functions of a frozen state.
 
-With R_j promotions known when test j starts and ω_j = 1/(j + 9),
+With R_j promotions known when test j starts and ω_j = 1/(j + 2.2),
 
     α_j = min(.25, ω_j (q − S_j)(R_j + 1)),    S_{j+1} = S_j + α_j / (R_j + 1).
 
@@ -20,7 +20,7 @@ from foundry.stats.sequential_test import MOST_PAIRS
 Control = Literal["fdr", "fwer", "per-comparison"]
 
 LARGEST_ALPHA = 0.25
-FIRST_SHARE = 10  # the first test spends a tenth of q, the j-th 1/(j + 9) of what is left
+FIRST_SHARE = 3.2  # the first test spends q/3.2, 1/32 of 0.1: five pairs can promote; the j-th 1/(j + 2.2) of the rest
 SPARE_WINNERS = 8  # a plan with fewer winning sequences than this wastes its α in rounding, and promotes only sweeps
 
 
@@ -30,7 +30,8 @@ class Budget:
 
     q: the error rate that is controlled: the expected worst share of false promotions (`fdr`), the chance of any
     false promotion in the season (`fwer`), or that of each test (`per-comparison`); spent: S_j; tests, promotions: of
-    this season; base_pairs, max_pairs: N of an ordinary test, and the largest N before a new season opens.
+    this season; base_pairs, max_pairs: N of an ordinary test, and the largest N before a new season opens;
+    first_share: the first test spends q over so much.
     """
 
     control: Control = "fdr"
@@ -41,6 +42,7 @@ class Budget:
     season: int = 1
     base_pairs: int = 12
     max_pairs: int = 24
+    first_share: float = FIRST_SHARE
 
     def __post_init__(self) -> None:
         if self.control not in get_args(Control):
@@ -51,7 +53,7 @@ class Budget:
         if not 3 <= self.base_pairs <= self.max_pairs <= MOST_PAIRS:
             message = f"3 ≤ base_pairs ≤ max_pairs ≤ {MOST_PAIRS}"
             raise RequestError("judge.bad_budget", "base_pairs", message, got=self.base_pairs)
-        opening = self.q if self.control == "per-comparison" else self.q / FIRST_SHARE
+        opening = self.q if self.control == "per-comparison" else self.q / self.first_share
         fewest = needs(min(LARGEST_ALPHA, opening), self.base_pairs)
         if fewest > self.max_pairs:
             hint = f"its first test needs max_pairs of at least {fewest}"
@@ -89,7 +91,7 @@ def next_alpha(budget: Budget) -> float:
     """α_j of the next test of this season."""
     if budget.control == "per-comparison":
         return min(LARGEST_ALPHA, budget.q)
-    return min(LARGEST_ALPHA, budget.left / (budget.tests + FIRST_SHARE) * _weight(budget))
+    return min(LARGEST_ALPHA, budget.left / (budget.tests + budget.first_share) * _weight(budget))
 
 
 def grant(budget: Budget) -> tuple[Grant, Budget]:

@@ -216,6 +216,17 @@ def remeasure(verdict: Verdict, baseline: Arm, candidate: Arm, seeds: Sequence[i
     return guarded(verdict, plausibility_guard(_scores(pairs)))
 
 
+def measured_again(baseline: Arm, candidate: Arm, plan: Plan, seeds: Sequence[int], match: Match = "flops") -> Verdict:
+    """What the candidate, promoted before, gains over the baseline on all of `seeds`, which took no part in any
+    decision: `better` where every guard passes. Nothing is promoted on it; what it doesn't find is taken back.
+
+    Raises RequestError when runs are missing."""
+    found = Verdict("better", match, (baseline, candidate), plan, ("measured again, no guard objects",))
+    pairs = _pairs(baseline, candidate, seeds)
+    found = remeasure(found, baseline, candidate, seeds)
+    return replace(_measured(found, Evidence.of(plan, map(_difference, pairs)), pairs), evidence=None, remeasured=None)
+
+
 def guarded(verdict: Verdict, guard: Guard) -> Verdict:
     """The verdict with one more guard, which turns `better` into `not_better` if it did not pass."""
     verdict = replace(verdict, guards=(*verdict.guards, guard))

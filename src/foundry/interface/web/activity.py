@@ -170,6 +170,8 @@ WORDS = {
 def told(row: Candidate) -> Decision:
     """`norm:rmsnorm: not better, effects above 0.004 bits per byte are unlikely`."""
     word, tone = WORDS.get(row.outcome, (row.outcome, "plain"))
+    if row.stage == "remeasure":
+        word, tone = ("measured again", "good") if row.outcome == "better" else ("taken back", "bad")
     if row.stage == "not_worse":
         word, tone = ("not worse without it", "good") if row.outcome == "better" else ("stays in", "plain")
     more = ""
@@ -179,6 +181,8 @@ def told(row: Candidate) -> Decision:
         more = f", {row.effect_bpb:+.4f} bits per byte"
         if row.outcome == "better" and row.low_bpb is not None:
             more += f" ({row.low_bpb:+.4f} to {row.high_bpb:+.4f})"
+        if row.flatters:
+            more += ", on the pairs that decided, which flatter"
     elif row.outcome == "not_better" and (
         found := re.search(r"effects above ([-+.\de]+) bpb are unlikely", row.reason)
     ):

@@ -35,7 +35,8 @@ WITH trials AS (
     max(json_array_length(trial.value, '$.fresh'), json_extract(trial.value, '$.gain') IS NOT NULL) AS n,
     json_extract(trial.value, '$.share') AS share, NULL AS evidence, json_extract(trial.value, '$.flops') AS flops,
     json_extract(trial.value, '$.by') AS by, json_extract(trial.value, '$.why') AS why,
-    json_extract(trial.value, '$.reason') AS reason, json_extract(trial.value, '$.point') AS recipe
+    json_extract(trial.value, '$.reason') AS reason, json_extract(trial.value, '$.point') AS recipe,
+    0 AS flatters
     FROM events, json_each(events.content, '$.trials') AS trial WHERE events.kind = 'raced' AND events.track = ?1),
 tests AS (
     SELECT 'v' || seq AS candidate, created AS created_unix,
@@ -47,7 +48,8 @@ tests AS (
     coalesce(json_extract(content, '$.remeasured.n'), json_extract(content, '$.n'), 0), 1.0,
     json_extract(content, '$.evidence'),
     coalesce(json_extract(content, '$.arms[0].cost.flops') + json_extract(content, '$.arms[1].cost.flops'), 0.0),
-    '', '', coalesce(json_extract(content, '$.says'), ''), verdicts.candidate
+    '', '', coalesce(json_extract(content, '$.says'), ''), verdicts.candidate,
+    kind != 'remeasure' AND json_extract(content, '$.remeasured') IS NULL
     FROM verdicts WHERE 2 > (SELECT count(DISTINCT track) FROM promotions)
     OR baseline IN (SELECT to_fp FROM promotions WHERE track = ?1)),
 known(recipe) AS MATERIALIZED (
@@ -70,15 +72,15 @@ alone AS (
     'runs' AS stage,
     CASE WHEN sum(runs.status = 'done') THEN 'done' WHEN sum(runs.status = 'failed') THEN 'failed' ELSE 'begun' END,
     paired.gain, NULL, NULL, coalesce(paired.n, 0), NULL, NULL, total(runs.flops), '', '',
-    coalesce(max(runs.reason || ': ' || substr(runs.detail, 1, 400)), ''), recipes.fingerprint
+    coalesce(max(runs.reason || ': ' || substr(runs.detail, 1, 400)), ''), recipes.fingerprint, 0
     FROM runs JOIN recipes ON recipes.fingerprint = runs.recipe LEFT JOIN paired ON paired.recipe = runs.recipe
     WHERE runs.recipe NOT IN known GROUP BY runs.recipe),
 rows AS (SELECT * FROM trials UNION ALL SELECT * FROM tests UNION ALL SELECT * FROM alone)
 """
 _SHOWN = "substr(name, 1, 300) AS name, substr(why, 1, 500) AS why, substr(reason, 1, 600) AS reason"
 _COLUMNS = f"""candidate, created_unix, {_SHOWN}, stage, outcome, effect_bpb, low_bpb, high_bpb, n, share, evidence,
-    flops, substr(by, 1, 80) AS by, recipe"""
-_GROUNDS = "CASE WHEN stage IN ('certify', 'compare', 'not_worse') THEN 2 ELSE n > 1 END"
+    flops, substr(by, 1, 80) AS by, recipe, outcome = 'better' AND flatters AS flatters"""
+_GROUNDS = "CASE WHEN stage IN ('certify', 'compare', 'not_worse', 'remeasure') THEN 2 ELSE n > 1 END"
 _EFFECTS = f"""
     SELECT candidate, name, stage, n, effect_bpb, low_bpb, high_bpb, max({_GROUNDS} * 1e11 + created_unix) AS grounds
     FROM rows WHERE effect_bpb IS NOT NULL AND low_bpb IS NOT NULL AND share = 1.0 AND instr(name, ':')
@@ -96,14 +98,18 @@ def candidates(
     sql = f"{_ROWS} SELECT {_COLUMNS}, count(*) OVER () AS total FROM rows {order}"
     found = file.rows(sql, track, max(0, min(limit, MOST_ROWS)), max(0, offset))
     total = found[0]["total"] if found else 0
-    return Candidates(rows=tuple(map(Candidate.from_dict, found)), total=total, offset=offset)
+    return Candidates(rows=tuple(map(_candidate, found)), total=total, offset=offset)
 
 
 def latest(file: LedgerFile, track: str, limit: int) -> list[Candidate]:
     """The newest of those that say something: comparisons, what was accepted, refuted or failed."""
     telling = "stage NOT IN ('screening', 'runs') OR outcome IN ('accepted', 'refuted', 'failed')"
     sql = f"{_ROWS} SELECT {_COLUMNS} FROM rows WHERE {telling} ORDER BY created_unix DESC, candidate LIMIT ?2"
-    return list(map(Candidate.from_dict, file.rows(sql, track, limit)))
+    return list(map(_candidate, file.rows(sql, track, limit)))
+
+
+def _candidate(row: dict[str, Any]) -> Candidate:
+    return Candidate.from_dict(row | {"flatters": bool(row["flatters"])})
 
 
 def effects(file: LedgerFile, track: str) -> tuple[Effect, ...]:

@@ -44,7 +44,9 @@ def _words(figure: Any, page: Page) -> None:
     bounds = champion.interval_bpb if champion else None
     if champion and gain is not None and bounds:
         text(0.05, 0.825, f"{gain:+.4f} bits per byte", 30, weight="bold", color=ACCENT)
-        sure = f"95 %: {bounds[0]:+.4f} to {bounds[1]:+.4f}, measured again on {champion.pairs} pairs of fresh runs"
+        known = f"measured again on {champion.pairs} pairs of fresh runs"
+        known = "of the pairs that decided, which flatter" if champion.flatters else known
+        sure = f"95 %: {bounds[0]:+.4f} to {bounds[1]:+.4f}, {known}"
         text(0.05, 0.765, sure, 13, color=SOFT)
         text(0.05, 0.705, f"champion: {champion.name}"[: NAME + 20], 13)
     else:

@@ -1,7 +1,8 @@
 """The champion's line as the page shows it: its stairs over compute, who stands now and how sure, who was tried beside.
 
-A stair is the start's mean score less the effects that were measured again: scores of two certifications are of two
-texts and are never put on one axis. May not: write, or import torch.
+A stair is the start's mean score less the effects that were measured again, or until then those of the pairs that
+decided, which flatter and are said to: scores of two certifications are of two texts and are never put on one axis.
+May not: write, or import torch.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 from foundry.documents.budget import Budget
 from foundry.documents.page import Champion, Spent, Stair, Tried
 from foundry.ledger.file import LedgerFile
+from foundry.ledger.queries import MEASURED_AGAIN
 
 MOST_STAIRS = 400
 MOST_DOTS = 1200
@@ -23,11 +25,11 @@ NAME = 300
 FULL_SHARE = 0.6
 """A run on less of the start's budget than this, in tokens and in FLOPs, is a rung of screening and no full run."""
 
-_ENTRIES = """
+_ENTRIES = f"""
     SELECT id, kind, from_fp, to_fp, substr(mutation, 1, ?2) AS mutation, created, reverted, total, runs,
-    json_extract(effect, '$.remeasured.effect_bpb') AS effect_bpb, json_extract(effect, '$.remeasured.n') AS n,
-    json_extract(effect, '$.remeasured.interval_bpb[0]') AS low,
-    json_extract(effect, '$.remeasured.interval_bpb[1]') AS high
+    json_extract(effect, '$.remeasured') AS own, {MEASURED_AGAIN} AS later,
+    json_object('effect_bpb', effect -> '$.effect_bpb', 'interval_bpb', effect -> '$.interval_bpb',
+    'n', effect -> '$.n') AS decided
     FROM (SELECT promotion, seq, sum(flops) OVER spent AS total, sum(run) OVER spent AS runs FROM (
         SELECT NULL AS promotion, 0 AS seq, created, coalesce(flops, 0.0) AS flops, attempts > 0 AS run FROM runs
         UNION ALL SELECT id, seq, created, 0.0, 0 FROM promotions WHERE track = ?1)
@@ -61,8 +63,23 @@ def campaigns(file: LedgerFile) -> list[str]:
 
 
 def entries(file: LedgerFile, track: str) -> list[dict[str, Any]]:
-    """A line's entries, oldest first, each with the compute and the runs that were spent until then."""
-    return file.rows(_ENTRIES, track, NAME)
+    """A line's entries, oldest first, each with the compute and the runs that were spent until then, and with what it
+    gained over which recipe, and whether that flatters."""
+    return [row | _gained(row) for row in file.rows(_ENTRIES, track, NAME)]
+
+
+def _gained(row: dict[str, Any]) -> dict[str, Any]:
+    found = json.loads(row["later"] or row["own"] or row["decided"])
+    promoted = row["kind"] == "promote" and found["interval_bpb"] is not None
+    low, high = found["interval_bpb"] if promoted else (None, None)
+    return {
+        "effect_bpb": found["effect_bpb"] if promoted else None,
+        "n": found["n"] if promoted else None,
+        "low": low,
+        "high": high,
+        "over": found.get("measured_from", row["from_fp"]),
+        "flatters": promoted and not (row["later"] or row["own"]),
+    }
 
 
 def scale(file: LedgerFile, line: Sequence[dict[str, Any]]) -> Scale:
@@ -97,6 +114,7 @@ def stairs(file: LedgerFile, line: Sequence[dict[str, Any]], of: Scale) -> list[
     level, variance = None, 0.0
     for entry in line:
         if entry["kind"] == "promote" and entry["effect_bpb"] is not None:
+            level, variance = levels.get(entry["over"], (None, 0.0))
             level = level - entry["effect_bpb"] if level is not None else None
             variance += _variance(entry)
         elif entry["to_fp"] in levels:
@@ -117,6 +135,7 @@ def stairs(file: LedgerFile, line: Sequence[dict[str, Any]], of: Scale) -> list[
                 effect_bpb=entry["effect_bpb"],
                 effect_interval_bpb=_interval(entry),
                 n=entry["n"],
+                flatters=entry["flatters"],
                 created_unix=entry["created"],
                 reverted=entry["reverted"] is not None,
             )
@@ -134,10 +153,10 @@ def thinned(made: Sequence[Stair]) -> tuple[Stair, ...]:
 def champion(file: LedgerFile, line: Sequence[dict[str, Any]], made: Sequence[Stair], budget: Budget) -> Champion:
     """Who stands now. The sum of effects goes back to the last entry that no test stands behind."""
     last, stair = line[-1], made[-1]
-    since = len(line) - 1
+    since, won = len(line) - 1, list[dict[str, Any]]()
     while since and line[since]["kind"] == "promote" and line[since]["effect_bpb"] is not None:
-        since -= 1
-    won = line[since + 1 :]
+        won.append(line[since])
+        since = max(i for i in range(since) if line[i]["to_fp"] == line[since]["over"])
     reach = math.sqrt(sum(map(_variance, won)))
     gain = sum(entry["effect_bpb"] for entry in won) if won else None
     row = file.row("SELECT substr(name, 1, ?) AS name FROM recipes WHERE fingerprint = ?", NAME, last["to_fp"])
@@ -157,6 +176,7 @@ def champion(file: LedgerFile, line: Sequence[dict[str, Any]], made: Sequence[St
         bpb=stair.bpb,
         last_effect_bpb=last["effect_bpb"] if won else None,
         last_interval_bpb=_interval(last) if won else None,
+        flatters=any(entry["flatters"] for entry in won),
         control=budget.control,
         q=budget.q,
     )

@@ -22,7 +22,7 @@ function tiles(page) {
     else {
       const share = c.start_bpb ? `, ${(100 * c.gain_bpb / c.start_bpb).toPrecision(2)} % of the start` : "";
       tile("tile-sure", "How sure", `${signed(c.gain_bpb)} bits per byte`, c.interval_bpb[0] > 0 ? "good" : "",
-        `95 %: ${interval(c.interval_bpb)}${share}; measured again on ${many(c.pairs, "pair")} of runs that decided nothing`, rate);
+        `95 %: ${interval(c.interval_bpb)}${share}; ${c.flatters ? "of the pairs that decided, which flatter; it isn\u2019t measured again yet" : `measured again on ${many(c.pairs, "pair")} of runs that decided nothing`}`, rate);
     }
   } else {
     tile("tile-champion", "Champion", "None yet", "", "foundry sweep \u2026 --promote or foundry campaign puts a first one to the test");

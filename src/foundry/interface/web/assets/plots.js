@@ -100,7 +100,7 @@ function linePlot(place, page) {
     if (!near.stair) return [brief(near.name, 160), `${number(near.y)} bits per byte`, `after ${flops(near.x)}`];
     const s = near.stair;
     const name = s.mutation || (s.kind === "adopt" ? "the start, as the file had it" : s.kind);
-    const gain = s.effect_bpb === null ? [] : [`${signed(s.effect_bpb)} bits per byte, measured again on ${many(s.n, "pair")}`, `95 %: ${interval(s.effect_interval_bpb)}`];
+    const gain = s.effect_bpb === null ? [] : [`${signed(s.effect_bpb)} bits per byte, ${s.flatters ? "on the pairs that decided, which flatter" : `measured again on ${many(s.n, "pair")}`}`, `95 %: ${interval(s.effect_interval_bpb)}`];
     return [brief(name, 200), ...gain, `${when(s.created_unix, true)}${s.reverted ? ", taken back since" : ""}`];
   });
   return above;

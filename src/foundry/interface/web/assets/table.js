@@ -5,7 +5,7 @@ const COLUMNS = [
   ["created_unix", "When", ""], ["name", "Candidate", ""], ["stage", "Tested by", ""], ["outcome", "Outcome", ""],
   ["effect_bpb", "Gain, bits per byte", ""], ["n", "Pairs", "num"], ["share", "Budget", "num"], ["flops", "It took", "num"], ["by", "Proposed by", ""],
 ];
-const STAGES = { screening: "screening", certify: "certification", compare: "comparison", not_worse: "pruning", second_text: "second text", runs: "no test yet" };
+const STAGES = { screening: "screening", certify: "certification", compare: "comparison", not_worse: "pruning", second_text: "second text", remeasure: "measured again", runs: "no test yet" };
 const OUTCOMES = {
   better: "better", not_better: "not better", underpowered: "undecided", rejected: "rejected", incomparable: "incomparable", accepted: "went on", refuted: "gone on fresh seeds",
   eliminated: "out", survived: "not taken", audited: "out, checked", unpaired: "no pair", failed: "failed", done: "trained", begun: "begun",
@@ -89,6 +89,7 @@ class Table {
     const sure = row.stage !== "screening" && row.stage !== "runs";
     const kind = sure && row.low_bpb > 0 ? "sure" : sure && row.high_bpb < 0 ? "worse" : sure ? "" : "hollow";
     const gain = row.effect_bpb === null ? "" : make("div", "effect-line", make("span", "value", signed(row.effect_bpb)), track(scale, row.effect_bpb, row.low_bpb, row.high_bpb, kind));
+    if (row.flatters) gain.title = "of the pairs that decided, which flatter";
     const name = make("div", "clamp", row.name || row.recipe.slice(0, 12));
     name.title = shown(row.name);
     const cells = [
