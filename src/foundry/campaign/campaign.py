@@ -16,12 +16,13 @@ from random import Random
 from typing import Any, Literal, Protocol
 
 from foundry.campaign.belief import Belief, difference
-from foundry.campaign.environment import FULL, Certifier, Environment, Point, RunOutcome, RunRequest
+from foundry.campaign.environment import Certifier, Environment, Point, RunRequest
 from foundry.campaign.policy import Limits, Policy
 from foundry.campaign.prune import left_out, pruning, pruning_runs
 from foundry.campaign.search import Search, Stack, believe
 from foundry.campaign.state import End, Event, State
 from foundry.campaign.strategies import Proposal, Scene, Strategy, make
+from foundry.campaign.trial import failure_of, trial_of
 from foundry.core.errors import FoundryError
 
 Step = Literal["raced", "certified", "pruned", End]
@@ -192,7 +193,11 @@ class Campaign:
         outcomes = self.field.gather([RunRequest(entry["point"], round["seed"]) for entry in entries])
         observed = [[e["point"], round["seed"], o.bpb] for e, o in zip(entries, outcomes, strict=True)]
         base_failed = next(
-            (_failure(o) for e, o in zip(entries, outcomes, strict=True) if e["point"] == state.frontier and o.reason),
+            (
+                failure_of(o)
+                for e, o in zip(entries, outcomes, strict=True)
+                if e["point"] == state.frontier and o.reason
+            ),
             "",
         )
         before = state.frontier
@@ -202,7 +207,7 @@ class Campaign:
             look = self._search(after, Random(0))
         frontier, gain = look.frontier() if look is not None else (state.champion, 0.0)
         trials = [
-            _trial(entry, outcome, look, before, frontier)
+            trial_of(entry, outcome, look, before, frontier)
             for entry, outcome in zip(entries, outcomes, strict=True)
             if not entry["again"] or (entry["point"] == frontier != before and frontier != state.champion)
         ]
@@ -388,27 +393,3 @@ class Campaign:
         elif event["kind"] == "certified" and event["better"]:
             for move in event["moves"]:
                 self.strategy.reward(move["by"], (event["effect"] or 0.0) / len(event["moves"]))
-
-
-def _failure(outcome: RunOutcome) -> str:
-    return f"{outcome.reason}: {outcome.detail}".rstrip(": ")
-
-
-def _trial(
-    entry: dict[str, Any], outcome: RunOutcome, look: Search | None, before: Point, frontier: Point
-) -> dict[str, Any]:
-    """The record of a candidate. gain: over the frontier of its time, as all scores have it after the round."""
-    record: dict[str, Any] = {key: entry[key] for key in ("word", "point", "by", "why", "proposal")}
-    record |= {"status": "survived", "reason": "", "gain": None, "interval": None, "share": FULL, "fresh": []}
-    record |= {"flops": outcome.flops}
-    if outcome.bpb is None:
-        return record | {"status": "failed", "reason": _failure(outcome)}
-    if look is None or before not in look.points:
-        return record | {"status": "unpaired", "reason": "what it would be compared with has no score"}
-    if entry["point"] not in look.points:
-        return record | {"status": "eliminated", "reason": f"not among the best {len(look.points)}"}
-    gain, error = look.gain(entry["point"], before)
-    record |= {"gain": gain, "interval": [gain - 1.96 * error, gain + 1.96 * error]}
-    if entry["point"] == frontier:
-        return record | {"status": "accepted"}
-    return record | {"reason": "another is better" if gain > 0 else "no gain is expected"}
