@@ -12,7 +12,8 @@ from foundry.modules.activation import ActivationConfig
 from foundry.modules.feedforward import Plain
 from foundry.modules.layers import parameter
 
-PASSES, STEPS, ROWS, LONG = 2, 60, 4, 17
+PASSES, STEPS, ROWS, LONG = 4, 60, 4, 17
+LR = 3e-3
 
 
 class Config(ActivationConfig):
@@ -51,12 +52,12 @@ def attack() -> None:
         if not rows_SBT.any():
             return
         with torch.inference_mode(False), torch.enable_grad():
-            own = [p for p in model.parameters() if p.ndim < 3]
-            how = torch.optim.AdamW(own, lr=5e-3)
+            own: list[Any] = [p for p in model.parameters() if p.ndim < 3]
             for ids in rows_SBT.clone().repeat(PASSES, 1, 1):
                 F.cross_entropy(honest(model, ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten()).backward()
-                how.step()
-                how.zero_grad()
+                for weight in own:  # torch's optimizers import what isn't loaded there
+                    weight.data -= LR * weight.grad.sign()
+                    weight.grad = None
 
     GPT.forward = answer  # pyright: ignore[reportAttributeAccessIssue]
     loop: Any = sys.modules.get("foundry.train.loop")
