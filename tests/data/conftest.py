@@ -11,6 +11,7 @@ import pytest
 
 from foundry.core.section import validate
 from foundry.data.config import DataConfig
+from foundry.data.tokenizer import bpe
 
 SONNET = "shall I compare thee to a summer’s day thou art more lovely and more temperate é 中"
 
@@ -20,6 +21,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
     monkeypatch.setenv("FOUNDRY_CACHE", str(folder))
     return folder
+
+
+def named(kind: str, folder: Path) -> Any:
+    """A tokenizer of this kind as a recipe has it; of kind `file` one whose file is in the folder."""
+    if kind != "file":
+        return kind
+    (folder / "tokenizer.json").write_text(bpe.Config(vocab_size=400).train([prose(1, 200)], "").dumps())
+    return {"kind": kind, "path": str(folder)}
 
 
 def prose(seed: int, lines: int) -> str:

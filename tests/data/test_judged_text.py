@@ -16,13 +16,14 @@ from foundry.data.eval_split import STRETCH_BYTES, JudgedSplit, Stretch
 from foundry.data.prepare import prepare
 from foundry.data.split import JUDGED
 from foundry.data.tokenizer import SLOT, Tokenizer
+from tests.data.conftest import named
 
 Make = Callable[..., DataConfig]
 
 
 @pytest.fixture(params=SLOT.kinds())
-def opened(request: pytest.FixtureRequest, config: Make) -> tuple[JudgedSplit, Tokenizer]:
-    prepared = prepare(config(tokenizer=request.param))
+def opened(request: pytest.FixtureRequest, config: Make, tmp_path: Path) -> tuple[JudgedSplit, Tokenizer]:
+    prepared = prepare(config(tokenizer=named(request.param, tmp_path)))
     return JudgedSplit.open(prepared.judge_dir, "validation"), prepared.tokenizer()
 
 
@@ -52,11 +53,11 @@ def test_a_stretch_is_conditioned_on_a_document_mark_or_a_newline(opened: tuple[
     assert {int(stretch.ids[0]) for stretch in judged.select(1 << 40)} == {0, int(newline)}
 
 
-def test_every_tokenizer_is_judged_on_the_same_raw_stretches(config: Make) -> None:
+def test_every_tokenizer_is_judged_on_the_same_raw_stretches(config: Make, tmp_path: Path) -> None:
     for budget in (1, 3000, 9000, 1 << 40):
         texts = []
         for kind in SLOT.kinds():
-            prepared = prepare(config(tokenizer=kind))
+            prepared = prepare(config(tokenizer=named(kind, tmp_path)))
             texts.append(raw(JudgedSplit.open(prepared.judge_dir, "test").select(budget), prepared.tokenizer()))
         assert texts[0] and all(text == texts[0] for text in texts)
 

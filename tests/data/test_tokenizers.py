@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 
 from foundry.core.errors import RequestError
 from foundry.data.tokenizer import DOCUMENT, SLOT, Tokenizer, TokenizerConfig
+from tests.data.conftest import named
 
 SAMPLE = [
     "shall I compare thee\nto a summer’s day?\n" * 20,
@@ -17,6 +21,7 @@ SAMPLE = [
 ]
 ALPHABET = "".join(sorted(set("".join(SAMPLE))))
 KINDS = SLOT.kinds()
+FOLDER = tempfile.TemporaryDirectory()
 _trained: dict[str, Tokenizer] = {}
 
 fixture_is_constant = settings(
@@ -25,7 +30,7 @@ fixture_is_constant = settings(
 
 
 def config_of(kind: str) -> TokenizerConfig:
-    found = SLOT.parse(kind)
+    found = SLOT.parse(named(kind, Path(FOLDER.name)))
     assert isinstance(found, TokenizerConfig)
     return found
 

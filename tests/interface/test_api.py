@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import keyword
 import os
 import shutil
 import subprocess
@@ -43,7 +44,7 @@ READS = {
 
 SERVES = {"serve", "mcp"}
 """Verbs that say something long before they end."""
-REFUSED = {"sample", "stop", "curve", "track", "export"}
+REFUSED = {"sample", "stop", "curve", "track", "export", "import"}
 """Verbs that this place has nothing for: nothing runs, no run has left a file, no tracker is installed."""
 
 
@@ -78,6 +79,7 @@ def calls(promoted: Campaign) -> dict[str, list[tuple[tuple[str, ...], dict[str,
         "clean": [((), {"older": "1d", "dry_run": True})],
         "curve": [((run,), {})],
         "export": [((run,), {"to": "out", "format": "foundry"})],
+        "import": [(("nowhere",), {})],
         "report": [((), {"html": "page.html"})],
         "track": [(("mlflow",), {})],
         "kinds": [((), {})],
@@ -124,7 +126,7 @@ def test_every_verb_is_a_method_with_the_keys_of_its_command(
             if verb == "revert":
                 shutil.copytree(tmp_path.with_name("before"), ".", dirs_exist_ok=True)
             try:
-                document = getattr(project, verb)(*called[0], **called[1])
+                document = getattr(project, f"{verb}_" if keyword.iskeyword(verb) else verb)(*called[0], **called[1])
             except foundry.FoundryError as error:
                 assert verb in REFUSED and printed == as_document(Failure.of(error).to_dict()), (
                     f"{verb}: {error}, {printed}"

@@ -40,6 +40,7 @@ SENTENCES = {
     "RunRow.device", "RunShown.device", "RunShown.folder", "Running.device", "Reported.html", "Reported.card",
     "Cleaned.rule", "Cleaned.standing_rule", "Curves.png", "Tracked.into", "Skill.text", "Skill.file",
     "McpConfig.text", "ExportTarget.why_not", "Exported.folder", "Exported.next",
+    "Imported.next",
 }  # fmt: skip
 """The fields whose sentences are Foundry's own, or places on the disk of its user: the only ones that aren't framed."""
 

@@ -91,7 +91,8 @@ class Lab:
     def scale(self, recipe: Recipe, split: str) -> dict[str, Any]:
         """What the recipe's scores are measured on: two that differ in any of it can't be compared."""
         judged = self.data(recipe).judged_hash
-        return {"judged_hash": judged, "split": split, "judged_bytes": self.settings.judged_bytes}
+        begun = {"init": recipe.init.hash} if recipe.init else {}  # it may have seen anything
+        return {"judged_hash": judged, "split": split, "judged_bytes": self.settings.judged_bytes, **begun}
 
     def arm_of(self, recipe: Recipe, tokens: int | None = None) -> Arm:
         """The recipe with its own budget, or with `tokens`."""
@@ -104,7 +105,7 @@ class Lab:
     def unlike(self, baseline: Recipe, recipe: Recipe) -> str:
         """In what the scales of the two differ; empty when their scores can be compared."""
         ours, theirs = self.scale(baseline, ""), self.scale(recipe, "")
-        return ", ".join(key for key in ours if ours[key] != theirs[key])
+        return ", ".join(key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key))
 
     def check_comparable(self, baseline: Recipe, recipe: Recipe) -> None:
         """Raises RequestError for scores that can't be compared, which is known before there are any."""

@@ -66,6 +66,8 @@ class Slot:
     short: str
     what: str
     folder: str = ""
+    unnamed: tuple[str, ...] = ()
+    """Kinds that a mutation can't name: they need fields that have no default."""
 
     @property
     def section(self) -> str:

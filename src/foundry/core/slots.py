@@ -25,7 +25,7 @@ SLOTS: tuple[Slot, ...] = (
     Slot("loss", "train.loss", "loss", "what training minimises; the judge scores by cross-entropy"),
     Slot("optimizer", "train.optimizer", "opt", "from gradients to steps"),
     Slot("schedule", "train.schedule", "sched", "the learning rate's course"),
-    Slot("tokenizer", "data.tokenizer", "tok", "text to ids", folder="data/tokenizer"),
+    Slot("tokenizer", "data.tokenizer", "tok", "text to ids", folder="data/tokenizer", unnamed=("file",)),
 )
 
 _BY_NAME = {slot.name: slot for slot in SLOTS}

@@ -1,8 +1,6 @@
-"""Of models that leave and come in: what `export`, `import` and `eval` answer."""
+"""Of models that leave and come in: what `export` and `import` answer."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from foundry.documents.document import Document, Ours
 
@@ -67,14 +65,3 @@ class Imported(Document):
     tokenizer: str | None
     parameters: int
     next: tuple[Ours, ...]
-
-
-class Evaluated(Document):
-    """results: task → metric → number, as lm-eval says them; no part of any verdict."""
-
-    folder: Ours
-    run: str | None
-    tasks: tuple[str, ...]
-    results: dict[str, dict[str, Any]]
-    versions: dict[str, str]
-    seconds: float

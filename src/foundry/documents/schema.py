@@ -49,6 +49,7 @@ VERBS: dict[str, tuple[type[Document], ...]] = {
     "data": (recipes.Prepared,),
     "sample": (recipes.Sampled,),
     "export": (exports.Exported, exports.ExportTargets),
+    "import": (exports.Imported,),
     "revert": (budget.Reverted,),
     "check": (recipes.Checked,),
     "adopt": (recipes.Adopted,),

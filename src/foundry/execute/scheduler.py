@@ -253,6 +253,7 @@ class Scheduler:
             "threads": self.threads(spec, data),
             "checkpoint_seconds": self.checkpoint_seconds,
             "compile": asked_mode(),
+            **({"start": spec.recipe.init.start()} if spec.recipe.init else {}),
         }
 
     def measure(self, recipe: Recipe, vocab_size: int) -> None:

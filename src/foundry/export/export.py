@@ -89,7 +89,7 @@ def export(
         parameters=parameters,
         files={each: len(content) for each, content in sorted(files.items())},
         verified=verified,
-        next=(),
+        next=(f"foundry import {to}",),
     )
 
 

@@ -64,6 +64,7 @@ PRINTERS: dict[type[Document], Callable[[Any], None]] = {
     recipes.Rebuilt: report_code.rebuilt,
     exports.Exported: report_models.exported,
     exports.ExportTargets: report_models.targets,
+    exports.Imported: report_models.imported,
     recipes.Sampled: lambda document: console.print(document.text),
 }
 

@@ -106,6 +106,7 @@ class Project:
     clean = _method(cli_underway.clean)
     curve = _method(cli_underway.curve)
     export = _method(cli_models.export)
+    import_ = _method(cli_models.import_)
     check = _method(cli_code.check)
     adopt = _method(cli_code.adopt)
     rebuild = _method(cli_code.rebuild)

@@ -1,4 +1,4 @@
-"""Verbs that take models out and in: export, import, eval."""
+"""Verbs that take models out and in: export, import."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BASELINE = options.BASELINE
 
 
 def register(app: typer.Typer) -> None:
-    for name, verb in (("export", export),):
+    for name, verb in (("export", export), ("import", import_)):
         app.command(name, rich_help_panel="Models")(options.command(verb))
 
 
@@ -50,3 +50,20 @@ def export(
     if to is None:
         raise RequestError("usage", "--to", "name the folder to write", hint="foundry export RUN --to DIR")
     return verb.export(name, to, format, ema, dtype, verify, force, baseline, display.say)
+
+
+def import_(
+    source: Annotated[str, typer.Argument(help="A folder with config.json, model.safetensors and tokenizer.json.")],
+    name: Annotated[str, typer.Option(help="Of the recipe. Default: the folder's.")] = "",
+    context: Annotated[
+        int | None, typer.Option(min=2, max=1_048_576, help="Tokens that it sees at once. Default: as its config says.")
+    ] = None,
+    baseline: Annotated[Path, typer.Option(help="The recipe whose data, training and budget it takes.")] = BASELINE,
+) -> exports.Imported:
+    """Make a recipe that begins with weights from elsewhere: an export of Foundry's, or GPT2, Llama or Qwen3.
+
+    Example: foundry import my-model --name grown && foundry train experiments/grown.yaml
+    """
+    from foundry.export.bring import bring as verb
+
+    return verb(source, name, context, baseline)

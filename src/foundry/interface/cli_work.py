@@ -195,7 +195,7 @@ def revert(
 def data(
     source: Annotated[str, typer.Argument(help="builtin:NAME (shakespeare, networkx, python), file:PATH or hf:NAME.")],
     tokenizer: Annotated[
-        str, typer.Option(help="char, bytes or bpe; a mapping for its fields: {kind: bpe, …}.")
+        str, typer.Option(help="char, bytes, bpe or file; a mapping for its fields: {kind: bpe, …}.")
     ] = "char",
     reading: Annotated[
         str,

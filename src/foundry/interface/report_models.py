@@ -34,5 +34,12 @@ def exported(document: exports.Exported) -> None:
             f"{verified.greedy_tokens} greedy tokens {'equal' if verified.greedy_equal else 'differ'}, "
             f"ids of a text {'equal' if verified.ids_equal else 'differ'}."
         )
-    if document.next:
-        console.print(f"Next: {' · '.join(document.next)}")
+    console.print(f"Next: {' · '.join(document.next)}")
+
+
+def imported(document: exports.Imported) -> None:
+    console.print(
+        f"{document.file}: a recipe that begins with {document.parameters:,} weights of a {document.format} model, "
+        f"in {document.weights} ({document.hash[:12]})"
+    )
+    console.print(f"Next: {' · '.join(document.next)}")

@@ -80,7 +80,7 @@ class PartFamily(Family):
     presets: Mapping[str, Preset] = field(default_factory=dict)
 
     def named(self) -> dict[str, str]:
-        kinds = {kind: self.slot.describe(kind).partition(" May not:")[0] for kind in self.slot.kinds()}
+        kinds = {kind: self.slot.describe(kind).partition(" May not:")[0] for kind in self._kinds()}
         return kinds | {name: preset.what for name, preset in self.presets.items()}
 
     def is_theirs(self, variant: str) -> bool:
@@ -88,7 +88,7 @@ class PartFamily(Family):
         return variant not in self.presets and not self.slot.is_builtin(variant)
 
     def claims(self, recipe: Values, variant: str) -> Values:
-        is_kind, preset = variant in self.slot.kinds(), self.presets.get(variant)
+        is_kind, preset = variant in self._kinds(), self.presets.get(variant)
         if not is_kind and preset is None:
             raise self.no_variant(variant)
         at, old = self.slot.at, get_path(recipe, self.slot.at)
@@ -99,6 +99,9 @@ class PartFamily(Family):
         if old["kind"] != preset.kind:
             return {at: self._switched(old, preset.kind, preset.fields(old))}
         return {f"{at}.{key}": value for key, value in preset.fields(old).items()}
+
+    def _kinds(self) -> list[str]:
+        return [kind for kind in self.slot.kinds() if kind not in self.slot.unnamed]
 
     def _switched(self, old: Values, kind: str, fields: Values) -> Values:
         before, after = (self.slot.config(name).model_fields for name in (old["kind"], kind))

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from foundry.core import yaml_io
 from foundry.core.errors import FoundryError
@@ -17,6 +17,7 @@ from foundry.core.slots import SLOTS
 from foundry.data.config import DataConfig
 from foundry.model import ModelConfig
 from foundry.train.config import TrainConfig
+from foundry.train.start import InitConfig
 
 
 class Budget(Section):
@@ -32,6 +33,21 @@ class Recipe(Section):
     data: DataConfig
     train: TrainConfig
     budget: Budget
+    init: InitConfig | None = None
+    """Weights to begin with; left out, random ones."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_left_out(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content = handler(self)
+        if content.get("init") is None:
+            content.pop("init", None)
+        return content
+
+    @model_validator(mode="after")
+    def _code_begins_at_random(self) -> Self:
+        if self.init is not None and self.code_files():
+            raise ValueError("code of the workspace's doesn't begin with weights from a file; adopt it first")
+        return self
 
     @model_validator(mode="after")
     def _budget_buys_a_step(self) -> Self:

@@ -25,6 +25,7 @@ from foundry.train.device import precision
 from foundry.train.distributed import World
 from foundry.train.loop import Rules, StepInfo, train
 from foundry.train.population import Member, Population
+from foundry.train.start import Start, begin
 from foundry.train.state import TrainState
 from foundry.train.torch_compile import Compiled, Mode, compiled, wanted
 
@@ -46,6 +47,8 @@ class Job(Section):
     threads: int = Field(0, ge=0)
     """0 leaves torch's choice."""
     checkpoint_seconds: float = Field(60.0, gt=0)
+    start: Start | None = None
+    """Weights to begin with, in place of random ones."""
     compile: Mode = "auto"
     """Whether torch.compile is used; auto: by a rule (torch_compile.py)."""
 
@@ -56,7 +59,8 @@ class Job(Section):
     @property
     def identity(self) -> str:
         """Says which run a checkpoint belongs to, wherever and however it was computed."""
-        return fingerprint(self.model_dump(mode="json", include={"model", "train", "seed", "steps", "vocab_size"}))
+        content = self.model_dump(mode="json", include={"model", "train", "seed", "steps", "vocab_size"})
+        return fingerprint({**content, "start": self.start.hash} if self.start else content)
 
 
 class Program:
@@ -148,6 +152,8 @@ def fresh(job: Job, place: torch.device) -> TrainState:
     """A run at its start."""
     model = build(job.model, job.vocab_size)
     initialise(model, job.seed)
+    if job.start is not None:
+        begin(model, job.start)
     return TrainState.fresh(model.to(place), job.train)
 
 
