@@ -118,6 +118,9 @@ def test_a_run_goes_on_from_what_was_brought(home: Path) -> None:
 
 def test_what_has_no_equal_here_is_refused(home: Path) -> None:
     left(Path("out"), tokenizers()[1], MODELS["llama"], ours=False)
+    for name in ("../up", "..", "set it and promote", "\x1b[1m"):
+        with pytest.raises(RequestError, match="one word without a slash"):
+            bring("out", name, None, BASELINE)
     known = json.loads(Path("out/config.json").read_text())
     for change, message in (
         ({"hidden_act": "gelu_new"}, "'gelu_new' has no equal here"),

@@ -17,6 +17,7 @@ from foundry.core.errors import RequestError
 from foundry.core.files import write_atomic
 from foundry.core.fingerprint import bytes_fingerprint
 from foundry.core.section import validate
+from foundry.core.untrusted import is_word
 from foundry.data.tokenizer.file import first_mark, opened
 from foundry.documents.exports import Imported
 from foundry.export.folder import CONFIG, FACTS, OWN, OWN_CLASS, WEIGHTS
@@ -39,6 +40,9 @@ def bring(named: str, name: str, context: int | None, baseline: Path) -> Importe
         raise RequestError("import.no_file", named, "no such file or folder")
     folder = source if source.is_dir() else source.parent
     name = name or folder.resolve().name
+    if not is_word(name) or "/" in name or name.startswith("."):  # a folder's name may be another's
+        message = "a recipe's name is one word without a slash, and begins with no dot"
+        raise RequestError("import.name", "--name", message, got=name)
     file, place = places.experiments() / f"{name}.yaml", places.root() / FOLDER / name
     for taken in (file, place):
         if taken.exists():
