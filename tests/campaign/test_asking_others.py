@@ -39,6 +39,8 @@ class Nobody:
     def certify(self, *asked: Any, **more: Any) -> Any:
         raise AssertionError
 
+    remeasure = certify
+
 
 class Events(list[Event]):
     """A journal; `killed_at`: the kind of event at which the campaign dies instead of recording it."""

@@ -39,7 +39,7 @@ def test_what_foundry_claims_is_the_truth(kind: Kind) -> None:
 
 def test_a_claim_from_the_deciding_pairs_or_from_the_lowest_score_is_too_high() -> None:
     noisy = madeup.table(noise=0.1)
-    deciding, _ = replayed(noisy, methods.foundry("evolve", remeasured=0), 100, "drawn")
+    deciding, _ = replayed(noisy, methods.foundry("evolve", remeasured=False), 100, "drawn")
     assert claims(deciding)["low"] > 0.0
     [greedy] = replayed(madeup.table(), methods.greedy(1), 60, "drawn")
     assert claims(greedy)["low"] > 0.02

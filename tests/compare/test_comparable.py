@@ -26,6 +26,7 @@ from foundry.promote.promote import settle
 from foundry.promote.sweep import SweepPlan, sweep
 from foundry.recipe import Recipe
 from soak.endless import InstantLab
+from tests import schema
 from tests.home import small_lab, write_tiny
 
 BASELINE = Path("experiments/baseline.yaml")
@@ -171,4 +172,4 @@ def test_a_sweep_of_nothing_but_refused_candidates_was_a_wrong_request(
     assert main(["sweep", *refused, *promote, "--device", "cpu", "--json"]) == 2
     document = json.loads(capsys.readouterr().out)
     assert [row["reason"] for row in document["candidates"]] == ["invalid", "invalid"]
-    assert queries.log() == [] and "no candidate is left" in document["why"]
+    assert queries.log() == [] and "no candidate is left" in schema.text(document["why"])

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import pytest
 
-from foundry.campaign import campaign as loop
+from foundry.campaign import trial
 from foundry.core.errors import REASONS
 from foundry.documents.campaign import Campaign
 from foundry.interface.cli import main
@@ -126,7 +126,7 @@ def test_a_run_is_shown_with_its_curve_and_its_files(promoted: Campaign, capsys:
 
 def test_every_status_word_is_documented() -> None:
     words = {*queries.STATUSES, *REASONS, *get_args(Word), *get_args(Control)}
-    words |= {*re.findall(r'"status": "(\w+)"', Path(loop.__file__).read_text())}
+    words |= {*re.findall(r'"status": "(\w+)"', Path(trial.__file__).read_text())}
     assert {"accepted", "survived", "failed", "eliminated", "unpaired", "incomparable"} <= words
     text = (ROOT / "docs" / "json.md").read_text()
     assert [word for word in words if f"`{word}`" not in text] == []

@@ -265,7 +265,7 @@ def of_version_4(path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.executescript(
             "ALTER TABLE runs DROP COLUMN cpu_seconds; DROP TABLE seals; DROP INDEX tests_by_verdict; "
-            "ALTER TABLE proposals DROP COLUMN fence; "
+            "ALTER TABLE proposals DROP COLUMN fence; DROP TABLE jobs; "
             "DELETE FROM settings WHERE name LIKE 'seals%'; PRAGMA user_version = 4"
         )
 

@@ -287,7 +287,7 @@ def test_a_contestant_that_reaches_out_of_its_process_fails_with_a_crash(
     monkeypatch.setenv("FOUNDRY_WORKSPACE", str(entrants.WORKSPACE))
     job = entrants.entrant(tmp_path, entrants.model_section(trick), tier="landlock")
     with pytest.raises(RunFailure, match=REFUSED[trick]) as caught:
-        worker.judge(job, entrants.stretches, entrants.Line())
+        worker.judge(job, entrants.stretches, entrants.Line(), made_up=True)
     assert caught.value.reason == "crash"
     assert not list(entrants.WORKSPACE.rglob("seen"))
 

@@ -4,9 +4,10 @@ Imports no torch: what needs it is a job's, or is imported when it is first call
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 from foundry import __version__
 from foundry.core.errors import RequestError
@@ -38,6 +39,9 @@ def serve(
     if http is None:
         if token_file is not None:
             raise RequestError("usage", "--token-file", "a token is HTTP's", hint="add --http 127.0.0.1:8777")
+        if not _are_files(sys.stdin, sys.stdout):
+            hint = "an agent's client starts this and talks to it: foundry mcp --print-config claude"
+            raise RequestError("mcp.no_client", "", "stdin or stdout is closed", hint=hint)
         made(project, read_only).run("stdio")
         return
     host, port = _parsed(http)
@@ -59,6 +63,13 @@ def serve(
         )  # fmt: skip
         told(McpServed(url=f"{address.url[:-1]}{PATH}", host=host, port=address.port, read_only=read_only))
         uvicorn.Server(config).run(sockets=[bound])
+
+
+def _are_files(*streams: TextIO | None) -> bool:
+    try:
+        return all(stream is not None and stream.fileno() >= 0 for stream in streams)
+    except (OSError, ValueError):
+        return False
 
 
 def _parsed(http: str) -> tuple[str, int]:

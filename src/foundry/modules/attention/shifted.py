@@ -23,12 +23,12 @@ class ShiftedAttention(nn.Module):
 
     def __init__(self, config: Config, width: int, layer: int, norm: NormConfig) -> None:
         super().__init__()
-        self.layer, self.half = layer, width // 2
+        self.layer, self.shifted = layer, width // 2
         self.heads = GroupedHeads(config, width, layer, norm)
         self.out = Linear(width, width, role="out")
 
     def forward(self, x_PBTD: Tensor, side: Side) -> Tensor:
-        (all_PBSH,) = side.remember(-1 - self.layer, x_PBTD[..., : self.half])  # a place of its own in the cache
+        (all_PBSH,) = side.remember(-1 - self.layer, x_PBTD[..., : self.shifted])  # a place of its own in the cache
         tokens, before = x_PBTD.shape[-2], all_PBSH.shape[-2]
         previous = F.pad(all_PBSH, (0, 0, 1, 0))[..., before - tokens : before, :]
-        return self.out(self.heads(torch.cat((previous, x_PBTD[..., self.half :]), -1), side))
+        return self.out(self.heads(torch.cat((previous, x_PBTD[..., self.shifted :]), -1), side))
