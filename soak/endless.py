@@ -110,8 +110,8 @@ def climb(
             raise Enough
 
     with pytest.MonkeyPatch.context() as patch, InstantLab() as lab:
-        patch.setattr(running.strategies, "make", lambda name: Ladder())
-        patch.setattr(loop, "make", lambda name: Ladder())
+        patch.setattr(running.strategies, "make", lambda *asked: Ladder())
+        patch.setattr(loop, "make", lambda *asked: Ladder())
         if rules is not None:
             lab.ledger.budget.new_season(rules, "the soak", "short seasons")
         with pytest.raises(Enough):

@@ -17,6 +17,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, get_args
 
@@ -72,8 +73,10 @@ def replays(
     else:
         _FORKED.append(replay)  # it can't be pickled: workers find it in the memory that they were forked with
         try:
-            with multiprocessing.get_context("fork").Pool(processes) as pool:
-                found = pool.map(_forked, range(count), chunksize=max(1, min(20, count // (4 * processes))))
+            # an executor asks its processes to end; a pool ends them by a signal, which a fork may have a handler for
+            with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
+                chunk = max(1, min(20, count // (4 * processes)))
+                found = list(pool.map(_forked, range(count), chunksize=chunk))
         finally:
             _FORKED.pop()
     return [list(each) for each in zip(*found, strict=True)]

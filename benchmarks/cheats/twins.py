@@ -65,6 +65,7 @@ def talked(job: Job, plain_bpb: float, tier: str, taken_away: str) -> Talked:
     with ExitStack() as stack:
         if taken_away in ("one at a time", "both"):
             stack.enter_context(mock.patch.object(worker, "Judging", Together))
+            stack.enter_context(mock.patch("random.Random.shuffle", lambda self, seats: None))  # which fork is which
         if taken_away in ("a /proc of one's own", "both"):
             # of those that are forked here, and of those inside bubblewrap
             stack.enter_context(mock.patch.object(own_proc, "enter", lambda write, with_drivers: False))

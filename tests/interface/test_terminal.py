@@ -36,7 +36,14 @@ def test_foreign_text_is_shown_as_it_is_and_never_obeyed(text: str, capsys: pyte
     totals = {"trials": 1, "trials_by_status": {}, "certifications_by_verdict": {}, "proposals_by_status": {}}
     recipe = {"recipe": text, "name": text, "content": {text: {text: text}}, "sources": {text: {"file": text}}}
     family = {"family": text, "what": text, "variants": [{"name": text, "what": text}], "also": text}
-    history = {"trials": [trial], "certifications": [], "families": [], "proposals": [proposal], "totals": totals}
+    history = {
+        "trials": [trial],
+        "certifications": [],
+        "families": [],
+        "proposals": [proposal],
+        "totals": totals,
+        "asked": [],
+    }
     table(text, (text, "gain"), [(text, text)])
     for document in (
         runs.Diff.from_dict({"edits": [{"path": text, "old": text, "new": text}]}),

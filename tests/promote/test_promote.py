@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import foundry
 from foundry.campaign.certifier import LedgerCertifier
 from foundry.campaign.live_environment import LiveEnvironment
 from foundry.compare.alpha_spending import BudgetRules
+from foundry.compare.comparison import Question
 from foundry.compare.session import Settings
 from foundry.core import files
 from foundry.core.errors import WorkError
@@ -295,6 +297,8 @@ def test_once_the_sealed_reads_are_spent_a_promotion_stands_without_a_test_score
     with FakeLab(Settings(jobs=2, device="cpu", judged_bytes=2048)) as lab:
         field = LiveEnvironment(lab, settle(lab.ledger, BASELINE), None)
         court = LedgerCertifier(field, BASELINE, BudgetRules(), 0.0, lambda *pair: None, None)
+        at_once = partial(Question, deferred=False)
+        monkeypatch.setattr("foundry.campaign.certifier.Question", lambda *of, deferred, **more: at_once(*of, **more))
         for word in ("weight_decay:0.03", "weight_decay:0.01"):
             assert court.certify(field.champion, field.apply(field.champion, word), word, None, 0.05).better
     first, second = [entry["record"] for entry in queries.lineage(str(BASELINE)) if entry["kind"] == "promote"]
