@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from foundry.compare.comparison import Question
 from foundry.core.errors import WorkError
 from foundry.ledger import queries
 from foundry.ledger.ledger import Ledger
@@ -20,11 +22,18 @@ def promoted() -> list[Any]:
     return [entry for entry in queries.lineage(str(BASELINE)) if entry["kind"] == "promote"]
 
 
+def measured_at_once(patch: pytest.MonkeyPatch) -> None:
+    """Each promotion is measured again before it stands, as a sweep's is, and its sealed score read."""
+    at_once = partial(Question, deferred=False)
+    patch.setattr("foundry.campaign.certifier.Question", lambda *of, deferred=False, **more: at_once(*of, **more))
+
+
 def test_a_season_has_no_last_promotion_and_2038_is_a_year_like_any_other(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over_the_end_of_32_bits(monkeypatch, 0.2)
     monkeypatch.setattr(promotion, "TEST_READS_A_SEASON", 48)  # 16 each
+    measured_at_once(monkeypatch)
     climb(5)
     line = promoted()
     scored = [entry["record"]["test_bpb"] is not None for entry in line]
@@ -61,6 +70,7 @@ def test_what_a_promotion_asks_of_the_ledger_is_found_by_an_index(home: Path, mo
 
     with monkeypatch.context() as patch:
         patch.setattr(Ledger, "open", traced)
+        measured_at_once(patch)
         climb(2)
     with Ledger.open() as ledger:
         rows = ledger._file.rows  # pyright: ignore[reportPrivateUsage]

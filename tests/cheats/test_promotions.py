@@ -99,7 +99,7 @@ def test_code_that_gains_on_both_texts_is_better_and_a_plain_change_is_asked_abo
     assert made_up.asked[0][1:] == made_up.asked[1][1:], "the budgets are the same"
     assert document["tests"] == 1, "the second text spends nothing of the error budget"
     assert verdict_on("activation:knows")["comparison"] == document["comparison"] and len(made_up.asked) == 2
-    assert ruling(document).runs == 2 * (5 + 8 + 5)
+    assert ruling(document).runs == 2 * (5 + 5)
     plain = verdict_on("activation:relu2")
     assert (plain["verdict"], plain["second_text"], len(made_up.asked)) == ("better", None, 3)
 

@@ -298,7 +298,9 @@ def test_once_the_sealed_reads_are_spent_a_promotion_stands_without_a_test_score
         field = LiveEnvironment(lab, settle(lab.ledger, BASELINE), None)
         court = LedgerCertifier(field, BASELINE, BudgetRules(), 0.0, lambda *pair: None, None)
         at_once = partial(Question, deferred=False)
-        monkeypatch.setattr("foundry.campaign.certifier.Question", lambda *of, deferred, **more: at_once(*of, **more))
+        monkeypatch.setattr(
+            "foundry.campaign.certifier.Question", lambda *of, deferred=False, **more: at_once(*of, **more)
+        )
         for word in ("weight_decay:0.03", "weight_decay:0.01"):
             assert court.certify(field.champion, field.apply(field.champion, word), word, None, 0.05).better
     first, second = [entry["record"] for entry in queries.lineage(str(BASELINE)) if entry["kind"] == "promote"]
