@@ -336,7 +336,7 @@ def test_a_campaign_goes_on_from_what_a_person_writes_while_it_is_in_court(fake_
             BASELINE.write_text(edited(BASELINE.read_text()))
             edits.append(Recipe.load(BASELINE).fingerprint)
 
-    run_fake(50, told=told)
+    run_fake(90, told=told)
     assert edits, "it went to court"
     with Ledger.open() as ledger:
         line = ledger.promotions.lineage(TRACK)
