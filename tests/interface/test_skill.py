@@ -87,7 +87,8 @@ def test_the_loop_of_an_agent_in_docs_runs_and_goes_on_from_what_it_read(
     assert len(loop.splitlines()) <= 20
     exec(compile(loop, "docs/agents.md", "exec"), {})
     told = capsys.readouterr().out.splitlines()
-    asked = foundry.Project(".").proposals().proposals
+    listed: Any = foundry.Project(".").proposals()
+    asked = listed.proposals
     assert len(told) == 5 and len(asked) >= 3 and {row.status for row in asked} == {"done"}
     assert all(row.who == "agent" and row.why for row in asked)
     accepted = [line.split()[0].partition(":")[0] for line in told if " accepted " in line]
