@@ -4,6 +4,7 @@ positions itself."""
 from __future__ import annotations
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from foundry.modules.attention.temperature import Config as TemperatureConfig
@@ -14,12 +15,10 @@ from foundry.modules.norm import NormConfig
 class Config(TemperatureConfig):
     """`scale` is multiplied by ln(1 + keys seen) too."""
 
-    scale: float = 0.4
+    scale: float = Field(0.4, gt=0, le=100)
 
     def build(self, width: int, layer: int, norm: NormConfig) -> nn.Module:
-        attention = TemperedAttention(self, width, layer, norm)
-        attention.heads = ScalableHeads(self, width, layer, norm)
-        return attention
+        return TemperedAttention(ScalableHeads(self, width, layer, norm), width)
 
 
 class ScalableHeads(TemperedHeads):

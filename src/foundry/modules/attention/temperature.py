@@ -17,7 +17,7 @@ class Config(GroupedConfig):
     """Of scores, beside 1/√E, at the start."""
 
     def build(self, width: int, layer: int, norm: NormConfig) -> nn.Module:
-        return TemperedAttention(self, width, layer, norm)
+        return TemperedAttention(TemperedHeads(self, width, layer, norm), width)
 
 
 class TemperedHeads(GroupedHeads):
@@ -35,9 +35,9 @@ class TemperedHeads(GroupedHeads):
 class TemperedAttention(nn.Module):
     """x [P?, B, T, D] → out(heads(x)), same shape."""
 
-    def __init__(self, config: Config, width: int, layer: int, norm: NormConfig) -> None:
+    def __init__(self, heads: TemperedHeads, width: int) -> None:
         super().__init__()
-        self.heads = TemperedHeads(config, width, layer, norm)
+        self.heads = heads
         self.out = Linear(width, width, role="out")
 
     def forward(self, x_PBTD: Tensor, side: Side) -> Tensor:
